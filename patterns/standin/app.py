@@ -1,0 +1,436 @@
+"""The stand-in over HTTP: routes, keys, faults of the network, and the log of what was really generated.
+
+Each API key has a `Scope` of its own: its dials, its request counter and its log. A vanished client is noticed at once,
+even while nothing is being sent, and stops the generation; the log says how many tokens were made before it did.
+"""
+
+import asyncio
+import base64
+import json
+import logging
+import time
+import uuid
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from anyio import CapacityLimiter, to_thread
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import Message, Receive, Send
+from starlette.types import Scope as ASGIScope
+
+from . import embedding, hearing, moderating, sse, tokens, wire
+from .catalogue import MODELS, Kind, Model
+from .dials import Dials
+from .generation import ConnectionCut, Generation, Occasion, prepare
+from .weights import WeightsMissing
+from .wire import APIError
+
+MAX_BODY = 32 * 2**20  # bytes
+MAX_SCOPES = 1_000
+KEY_PREFIX = "standin"  # so that a real key, sent here by mistake, is refused and never stored
+
+log = logging.getLogger("patterns.standin")
+
+
+@dataclass(slots=True)
+class Entry:
+    """One request as the provider saw it. `tokens_planned` is what would have come without an abort."""
+
+    request_id: str
+    path: str
+    model: str
+    ended: str = "running"  # running | done | aborted | cut | error <status>
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    tokens_planned: int = 0
+    tokens_sent: int = 0
+    started: float = field(default_factory=time.time)
+    seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class Scope:
+    """What belongs to one API key."""
+
+    name: str
+    dials: Dials
+    requests: int = 0
+    log: deque[Entry] = field(default_factory=lambda: deque(maxlen=1_000))
+
+
+class StandIn:
+    """State and endpoints. `StandIn().asgi` is the ASGI application."""
+
+    def __init__(self, dials: Dials | None = None) -> None:
+        self._dials = dials or Dials()
+        self._scopes: OrderedDict[str, Scope] = OrderedDict()
+        self._cache = tokens.PrefixCache()
+        self._thinkers: CapacityLimiter | None = None
+        routes = [
+            Route("/v1/models", self._endpoint(self.models)),
+            Route("/v1/models/{model}", self._endpoint(self.model)),
+            Route("/v1/chat/completions", self._endpoint(self.chat), methods=["POST"]),
+            Route("/v1/responses", self._endpoint(self.responses), methods=["POST"]),
+            Route("/v1/embeddings", self._endpoint(self.embeddings), methods=["POST"]),
+            Route("/v1/moderations", self._endpoint(self.moderations), methods=["POST"]),
+            Route("/v1/audio/transcriptions", self._endpoint(self.transcriptions), methods=["POST"]),
+            Route("/standin/dials", self._endpoint(self.dials), methods=["GET", "PUT"]),
+            Route("/standin/log", self._endpoint(self.read_log), methods=["GET", "DELETE"]),
+        ]
+        self.asgi = Starlette(routes=routes, exception_handlers={HTTPException: _not_found})
+
+    # every request
+
+    def _endpoint(self, handler: Callable[[Request, Scope, Entry], Awaitable[Response]]) -> Any:
+        async def endpoint(request: Request) -> Response:
+            entry = Entry(request_id=_request_id(), path=request.url.path, model="")
+            started = time.monotonic()
+            scope = None
+            try:
+                scope = self._scope(request)
+                response = await handler(Request(request.scope, _limited(request)), scope, entry)
+            except APIError as error:
+                response = _failure(error, entry)
+            except WeightsMissing as error:
+                response = _failure(APIError(503, str(error), "server_error"), entry)
+            except RecursionError:
+                response = _failure(APIError(400, "The request body is nested too deeply."), entry)
+            except HTTPException as error:  # what Starlette finds wrong with a form
+                response = _failure(APIError(error.status_code, error.detail), entry)
+            except ClientDisconnect:  # it left while sending its request: nobody reads the answer
+                response, entry.ended = Response(status_code=400), "aborted"
+            if scope is not None:
+                response.headers.update(_rate_limit_headers(scope, exhausted=response.status_code == 429))
+            seconds = time.monotonic() - started
+            if entry.ended != "running":
+                entry.seconds = seconds
+            response.headers.update(
+                {"x-request-id": entry.request_id, "openai-processing-ms": str(round(seconds * 1000))}
+            )
+            return response
+
+        return endpoint
+
+    def _scope(self, request: Request) -> Scope:
+        scheme, _, key = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not key.strip():
+            raise APIError(401, "You didn't provide an API key.", code="invalid_api_key")
+        if not key.startswith(KEY_PREFIX):
+            raise APIError(
+                401,
+                f"Incorrect API key provided. The stand-in takes any key that starts with '{KEY_PREFIX}', "
+                "never a real one.",
+                code="invalid_api_key",
+            )
+        if key not in self._scopes:
+            self._scopes[key] = Scope(key, self._dials)
+        self._scopes.move_to_end(key)
+        while len(self._scopes) > MAX_SCOPES:
+            self._scopes.popitem(last=False)
+        return self._scopes[key]
+
+    def _model(self, name: str, kind: Kind, scope: Scope, entry: Entry) -> Model:
+        """Look the model up, open its log entry, and let the network's faults happen."""
+        entry.model = name
+        model = MODELS.get(name)
+        if model is None:
+            offered = ", ".join(MODELS)
+            raise APIError(
+                404,
+                f"The model '{name}' does not exist or you do not have access to it. The stand-in offers: {offered}.",
+                param="model",
+                code="model_not_found",
+            )
+        if model.kind != kind:
+            raise APIError(400, f"The model '{name}' is a {model.kind} model and does not answer here.", param="model")
+        scope.requests += 1
+        scope.log.append(entry)
+        dials = scope.dials
+        if name in dials.outage or "*" in dials.outage:
+            raise APIError(503, f"The model '{name}' is overloaded or down.", "server_error", code="unavailable")
+        if dials.draw("rate_limited", "429", scope.requests):
+            raise APIError(
+                429,
+                f"Rate limit reached for {name}. Please try again in {dials.retry_after:g}s.",
+                "requests",
+                code="rate_limit_exceeded",
+                headers={"retry-after": f"{dials.retry_after:g}"},
+            )
+        if dials.draw("server_error", "5xx", scope.requests):
+            raise APIError(500, "The server had an error while processing your request.", "server_error")
+        return model
+
+    async def _think(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        """Compute in a worker thread, so that one prompt does not hold up everybody's stream."""
+        self._thinkers = self._thinkers or CapacityLimiter(2)
+        return await to_thread.run_sync(work, *arguments, limiter=self._thinkers)
+
+    # models
+
+    async def models(self, request: Request, scope: Scope, entry: Entry) -> Response:
+        return _JSON({"object": "list", "data": [_model_object(model) for model in MODELS.values()]})
+
+    async def model(self, request: Request, scope: Scope, entry: Entry) -> Response:
+        name = request.path_params["model"]
+        if name not in MODELS:
+            raise APIError(404, f"The model '{name}' does not exist.", param="model", code="model_not_found")
+        return _JSON(_model_object(MODELS[name]))
+
+    # text
+
+    async def chat(self, request: Request, scope: Scope, entry: Entry) -> Response:
+        asked = wire.parse(wire.ChatRequest, await _json(request))
+        generation = await self._generation(asked, scope, entry)
+        if asked.stream:
+            usage = asked.stream_options is not None and asked.stream_options.include_usage
+            return _EventStream(sse.chat_stream(generation, usage), generation, entry)
+        return _Whole(sse.chat_object, generation, entry)
+
+    async def responses(self, request: Request, scope: Scope, entry: Entry) -> Response:
+        asked = wire.parse(wire.ResponsesRequest, await _json(request)).to_chat()
+        generation = await self._generation(asked, scope, entry)
+        if asked.stream:
+            return _EventStream(sse.responses_stream(generation), generation, entry)
+        return _Whole(sse.responses_object, generation, entry)
+
+    async def _generation(self, asked: wire.ChatRequest, scope: Scope, entry: Entry) -> Generation:
+        started = time.monotonic()
+        model = self._model(asked.model, "chat", scope, entry)
+        varies = asked.seed is None and asked.temperature != 0
+        prompt = wire.digest(asked.model_dump(exclude=wire.CHANGES_NOTHING))
+        occasion = Occasion(scope.dials, scope.requests, prompt, varies)
+        generation: Generation = await self._think(prepare, asked, model, occasion, scope.name, self._cache, started)
+        entry.prompt_tokens, entry.cached_tokens = generation.prompt_tokens, generation.cached_tokens
+        entry.tokens_planned = len(generation.pieces)
+        return generation
+
+    # the other endpoints
+
+    async def embeddings(self, request: Request, scope: Scope, entry: Entry) -> Response:
+        asked = wire.parse(wire.EmbeddingRequest, await _json(request))
+        self._model(asked.model, "embedding", scope, entry)
+        if any(not text for text in asked.input):
+            raise APIError(400, "Invalid value for 'input': it must not contain an empty string.", param="input")
+        vectors = await self._think(embedding.encode, asked.input)
+        if asked.dimensions is not None:
+            if asked.dimensions > vectors.shape[1]:
+                raise APIError(400, f"'dimensions' is at most {vectors.shape[1]}.", param="dimensions")
+            vectors = vectors[:, : asked.dimensions]
+            vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        data = [
+            {"object": "embedding", "index": index, "embedding": _vector(vector, asked.encoding_format)}
+            for index, vector in enumerate(vectors)
+        ]
+        entry.prompt_tokens, entry.ended = sum(map(tokens.count, asked.input)), "done"
+        usage = {"prompt_tokens": entry.prompt_tokens, "total_tokens": entry.prompt_tokens}
+        return _JSON({"object": "list", "data": data, "model": asked.model, "usage": usage})
+
+    async def moderations(self, request: Request, scope: Scope, entry: Entry) -> Response:
+        asked = wire.parse(wire.ModerationRequest, await _json(request))
+        name = asked.model or "standin-moderate"
+        self._model(name, "moderation", scope, entry)
+        results = await self._think(moderating.moderate, asked.input)
+        entry.ended = "done"
+        body = {"id": f"modr-{wire.digest(asked.input)}", "model": name, "results": results}
+        return _JSON(body)
+
+    async def transcriptions(self, request: Request, scope: Scope, entry: Entry) -> Response:
+        async with request.form(max_part_size=MAX_BODY) as form:
+            upload, name, kind = form.get("file"), form.get("model"), form.get("response_format") or "json"
+            if upload is None or isinstance(upload, str):
+                raise APIError(400, "Missing required parameter: 'file'.", param="file")
+            if not isinstance(name, str):
+                raise APIError(400, "Missing required parameter: 'model'.", param="model")
+            if kind not in ("json", "verbose_json", "text"):
+                message = "'response_format' is one of json, verbose_json, text."
+                raise APIError(400, message, param="response_format")
+            self._model(name, "transcription", scope, entry)
+            try:
+                heard = await self._think(hearing.transcribe, await upload.read())
+            except ValueError as error:
+                raise APIError(400, str(error), param="file") from None
+        entry.ended = "done"
+        if kind == "text":
+            return Response(heard.text + "\n", media_type="text/plain")
+        brief = {"text": heard.text, "usage": {"type": "duration", "seconds": round(heard.duration_seconds)}}
+        if kind == "json":
+            return _JSON(brief)
+        timed = {"task": "transcribe", "language": "english", "duration": heard.duration_seconds}
+        segments = [
+            {"id": index, "start": segment.start, "end": segment.end, "text": segment.text}
+            for index, segment in enumerate(heard.segments)
+        ]
+        words = [{"word": word.word, "start": word.start, "end": word.end} for word in heard.words]
+        return _JSON(timed | brief | {"segments": segments, "words": words})
+
+    # what a hosted provider does not have
+
+    async def dials(self, request: Request, scope: Scope, entry: Entry) -> Response:
+        if request.method == "PUT":
+            try:
+                scope.dials = Dials.from_json(await _json(request))
+            except ValueError as error:
+                raise APIError(400, str(error), param="dials") from None
+            scope.requests = 0
+        return _JSON(scope.dials.to_json())
+
+    async def read_log(self, request: Request, scope: Scope, entry: Entry) -> Response:
+        if request.method == "DELETE":
+            scope.log.clear()
+        return _JSON({"data": [asdict(entry) for entry in scope.log]})
+
+
+class _EventStream(Response):
+    """Server-sent events that stop being made the moment the client is gone."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, frames: AsyncIterator[bytes], generation: Generation, entry: Entry) -> None:
+        super().__init__(headers={"cache-control": "no-cache", "x-accel-buffering": "no"})
+        del self.headers["content-length"]
+        self._frames, self._generation, self._entry = frames, generation, entry
+
+    async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
+        async def body() -> None:
+            held: list[bytes] = []
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            async with aclosing(self._frames) as frames:  # pyright: ignore[reportArgumentType]
+                async for frame in frames:
+                    if self._generation.occasion.dials.buffering:
+                        held.append(frame)
+                    else:
+                        await send({"type": "http.response.body", "body": frame, "more_body": True})
+            await send({"type": "http.response.body", "body": b"".join(held)})
+
+        await _unless_gone(body, receive, self._generation, self._entry)
+
+
+class _Whole(Response):
+    """A JSON body that comes when its last token is due."""
+
+    media_type = "application/json"
+
+    def __init__(self, shape: Callable[[Generation], Any], generation: Generation, entry: Entry) -> None:
+        super().__init__()
+        self._shape, self._generation, self._entry = shape, generation, entry
+
+    async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
+        async def body() -> None:
+            try:
+                async for _ in self._generation.paced():
+                    pass
+            except ConnectionCut:  # after the headers: before them the server would answer 500 instead of dropping
+                await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+                raise
+            data = json.dumps(self._shape(self._generation), ensure_ascii=False).encode(errors="replace")
+            self.headers["content-length"] = str(len(data))
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            await send({"type": "http.response.body", "body": data})
+
+        await _unless_gone(body, receive, self._generation, self._entry)
+
+
+async def _unless_gone(
+    body: Callable[[], Awaitable[None]], receive: Receive, generation: Generation, entry: Entry
+) -> None:
+    """Run `body` until it is done or the client has left, and write down which it was."""
+
+    async def gone() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    work, watch = asyncio.ensure_future(body()), asyncio.ensure_future(gone())
+    try:
+        await asyncio.wait({work, watch}, return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            entry.ended = "aborted"
+        elif isinstance(work.exception(), ConnectionCut):
+            entry.ended = "cut"
+            raise ConnectionCut
+        else:
+            work.result()
+            entry.ended = "done"
+    finally:
+        for task in (work, watch):
+            task.cancel()
+        await asyncio.gather(work, watch, return_exceptions=True)
+        entry.tokens_sent = generation.sent
+        entry.seconds = time.monotonic() - generation.started
+        if entry.ended == "aborted":
+            log.info("%s aborted by the client: %d tokens sent, %d not generated", entry.request_id, generation.sent,
+                     entry.tokens_planned - generation.sent)  # fmt: skip
+
+
+def _limited(request: Request) -> Receive:
+    """The request's `receive`, which refuses a body beyond MAX_BODY however it is sent."""
+    received = 0
+
+    async def receive() -> Message:
+        nonlocal received
+        message = await request.receive()
+        received += len(message.get("body", b""))
+        if received > MAX_BODY:
+            raise APIError(413, f"The request body is larger than {MAX_BODY // 2**20} MiB.")
+        return message
+
+    return receive
+
+
+async def _json(request: Request) -> Any:
+    try:
+        return json.loads(await request.body(), parse_constant=_no_constant)
+    except ValueError:
+        raise APIError(400, "We could not parse the JSON body of your request.") from None
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _vector(vector: np.ndarray, form: str) -> Any:
+    if form == "base64":
+        return base64.b64encode(vector.astype("<f4").tobytes()).decode()
+    return [float(value) for value in vector]
+
+
+def _model_object(model: Model) -> dict[str, Any]:
+    return {"id": model.name, "object": "model", "created": wire.CREATED, "owned_by": "standin"}
+
+
+def _rate_limit_headers(scope: Scope, exhausted: bool) -> dict[str, str]:
+    return {
+        "x-ratelimit-limit-requests": "10000",
+        "x-ratelimit-remaining-requests": "0" if exhausted else str(max(0, 10_000 - scope.requests)),
+        "x-ratelimit-reset-requests": f"{scope.dials.retry_after:g}s",
+    }
+
+
+async def _not_found(request: Request, error: Exception) -> Response:
+    status, headers = (error.status_code, error.headers) if isinstance(error, HTTPException) else (500, None)
+    message = f"Invalid URL or method ({request.method} {request.url.path})."
+    headers = {**(headers or {}), "x-request-id": _request_id()}
+    return _JSON(APIError(status, message, code="unknown_url").body, status, headers)
+
+
+def _request_id() -> str:
+    return f"req_{uuid.uuid4().hex}"
+
+
+class _JSON(JSONResponse):
+    """Half of a surrogate pair, which a request may carry and an error repeat, becomes "?"."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+
+
+def _failure(error: APIError, entry: Entry) -> Response:
+    entry.ended = f"error {error.status}"
+    return _JSON(error.body, error.status, error.headers)

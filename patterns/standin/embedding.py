@@ -1,0 +1,105 @@
+"""Sentence embeddings: all-MiniLM-L6-v2 on ONNX Runtime, 384 numbers a text, no torch and no network.
+
+The same text gives the same vector whatever batch it travels in (to about 1e-6: matrix products of another size round
+differently). Only the first 256 word pieces of a text count, the model's own ``max_seq_length``.
+
+ONNX Runtime and the tokenizer load at the first call. The weights come from ``patterns.standin.weights``, which raises
+``WeightsMissing`` when set-up has not run.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from patterns.standin import weights
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+    from tokenizers import Encoding, Tokenizer
+
+DIMENSIONS = 384
+MAX_PIECES = 256  # sentence_bert_config.json of the model
+BATCH_PIECES = 1024  # padded word pieces in one call: the activations stay in the processor's cache
+
+_loading = threading.Lock()
+
+
+class _Model(NamedTuple):
+    tokenizer: Tokenizer
+    session: InferenceSession
+
+
+def encode(texts: Sequence[str]) -> np.ndarray:
+    """One L2-normalised vector a text: float32 [len(texts), 384], in the order given. Safe to call from threads."""
+    vectors = np.empty((len(texts), DIMENSIONS), dtype=np.float32)
+    if not texts:
+        return vectors
+    model = _model()
+    pieces = [_pieces(model.tokenizer, text).ids for text in texts]
+    # Texts of one length travel together and are padded to the longest among them, not to 256.
+    order = sorted(range(len(pieces)), key=lambda index: len(pieces[index]))
+    start = 0
+    while start < len(order):
+        end = start + 1
+        while end < len(order) and (end + 1 - start) * len(pieces[order[end]]) <= BATCH_PIECES:
+            end += 1
+        batch = order[start:end]
+        vectors[batch] = _run(model.session, "sentence_vectors", [pieces[index] for index in batch])
+        start = end
+    return vectors
+
+
+def token_vectors(text: str) -> tuple[np.ndarray, list[tuple[int, int]]]:
+    """The vector of each word piece in its context, and where it stands.
+
+    float32 [pieces, 384], not normalised, and (start, end) in characters of ``text``. The marker pieces that the model
+    puts before and after a text are left out.
+    """
+    model = _model()
+    encoding = _pieces(model.tokenizer, text)
+    vectors = _run(model.session, "token_vectors", [encoding.ids])
+    return vectors[0, 1:-1], encoding.offsets[1:-1]
+
+
+def _model() -> _Model:
+    with _loading:  # `cache` alone would let two first callers load it twice
+        return _load()
+
+
+@cache
+def _load() -> _Model:
+    folder = weights.installed()
+    import onnxruntime
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.no_padding()  # the file says 128 for both
+    tokenizer.enable_truncation(MAX_PIECES)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = min(4, os.cpu_count() or 1)  # so small a model gains nothing beyond
+    options.inter_op_num_threads = 1
+    # Idle threads sleep instead of spinning: the stand-in's server shares these cores.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    session = onnxruntime.InferenceSession(str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"])
+    return _Model(tokenizer, session)
+
+
+def _pieces(tokenizer: Tokenizer, text: str) -> Encoding:
+    # One at a time: a batch call starts a thread pool, after which every fork prints a warning. Half of a surrogate
+    # pair, which JSON can carry, becomes "?", because the tokenizer accepts only what UTF-8 can say.
+    return tokenizer.encode(text.encode("utf-8", "replace").decode("utf-8"))
+
+
+def _run(session: InferenceSession, output: str, pieces: list[list[int]]) -> np.ndarray:
+    ids = np.zeros((len(pieces), max(map(len, pieces))), dtype=np.int64)
+    mask = np.zeros_like(ids)
+    for row, values in enumerate(pieces):
+        ids[row, : len(values)] = values
+        mask[row, : len(values)] = 1
+    return np.asarray(session.run([output], {"input_ids": ids, "attention_mask": mask})[0])

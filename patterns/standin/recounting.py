@@ -1,0 +1,169 @@
+"""Tool results as sentences: keys become words, dates readable, amounts carry their currency, the "
+"field asked for comes first."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from patterns.standin.documents import label
+from patterns.standin.prompt import ToolResult
+from patterns.standin.words import joined, language, stems
+
+FIELDS = 6
+"""Fields told of one object."""
+ROWS = 5
+"""Objects told of one list."""
+
+_MONTHS = {
+    "en": ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+           "December"),
+    "de": ("Januar", "Februar", "März", "April", "Mai", "Juni", "Juli", "August", "September", "Oktober", "November",
+           "Dezember"),
+}  # fmt: skip
+_TEXT = {
+    "en": {
+        "is": "is", "are": "are", "and": "and", "yes": "yes", "no": "no", "at": "at", "none": "nothing",
+        "found": "I found", "more": "and {} more", "failed": "I could not do that with {tool}: {why}.",
+        "empty": "I looked with {tool} and found nothing.",
+    },
+    "de": {
+        "is": "ist", "are": "sind", "and": "und", "yes": "ja", "no": "nein", "at": "um", "none": "nichts",
+        "found": "Ich fand", "more": "und {} weitere", "failed": "Das ging mit {tool} nicht: {why}.",
+        "empty": "Ich habe mit {tool} gesucht und nichts gefunden.",
+    },
+}  # fmt: skip
+_MONEY = re.compile(
+    r"price|cost|amount|total|fee|fine|balance|refund|charge|fare|paid|due_amount|deposit|tax", re.IGNORECASE
+)
+_SUFFIX = re.compile(r"_(eur|usd|gbp|chf)$", re.IGNORECASE)
+_NAMES = ("name", "title", "label", "subject", "reference", "number", "code", "id")
+_ERRORS = ("message", "detail", "details", "reason", "hint", "error")
+
+
+def recount(tool_results: Sequence[ToolResult], question: str) -> str:
+    """What the tools found, told for the question: one or two sentences a result."""
+    lang = language(question)
+    return " ".join(_told(one, question, lang) for one in tool_results)
+
+
+def _told(result: ToolResult, question: str, lang: str) -> str:
+    text, tool, content = _TEXT[lang], label(result.name) or "the tool", result.content
+    if isinstance(content, Mapping) and content.get("error"):
+        error = content["error"] if isinstance(content["error"], Mapping) else content
+        why = next((str(error[key]) for key in _ERRORS if isinstance(error.get(key), str) and error[key]), "")
+        return text["failed"].format(tool=tool, why=(why if " " in why else label(why)).rstrip(".!"))
+    if content is None or content == "" or content == [] or content == {}:
+        return text["empty"].format(tool=tool)
+    if isinstance(content, str):
+        return content if content.rstrip()[-1:] in ".!?" else f"{content}."
+    if isinstance(content, list):
+        return _rows(content, "", question, lang)
+    if not isinstance(content, Mapping):
+        return f"{_capital(tool)}: {_value(result.name, content, {}, lang)}."
+    rows = [
+        (key, value)
+        for key, value in content.items()
+        if isinstance(value, list) and value and isinstance(value[0], Mapping)
+    ]
+    flat = {key: value for key, value in content.items() if (key, value) not in rows}
+    told = [_object(flat, question, lang)] if flat else []
+    told += [_rows(value, key, question, lang) for key, value in rows]
+    return " ".join(one for one in told if one)
+
+
+def _object(value: Mapping[str, Any], question: str, lang: str) -> str:
+    """An object as one sentence: what it is about, then its fields, the asked ones first."""
+    about = next((key for key in _NAMES if _scalar(value.get(key))), None) or next(
+        (key for key in value if key.endswith(("_id", "_number", "_code")) and _scalar(value[key])), None
+    )
+    # The currency is told with the amounts, when there are any to tell it with.
+    money = any(_MONEY.search(key) and isinstance(item, int | float) for key, item in value.items())
+    shown = [
+        key for key, item in value.items() if key != about and item is not None and not (money and key == "currency")
+    ]
+    scored = {key: _asked(key, value[key], question, lang) for key in shown}
+    order = sorted(shown, key=lambda key: -scored[key])
+    if order and scored[order[0]] >= 2:
+        order = [key for key in order if scored[key] >= 1][:3]
+    fields = [
+        f"{_name(key)} {_TEXT[lang][_be(value[key])]} {_value(key, value[key], value, lang)}" for key in order[:FIELDS]
+    ]
+    if about is None:
+        return f"{_capital(joined(fields, _TEXT[lang]['and']))}." if fields else ""
+    subject = f"{_capital(label(about))} {value[about]}" if about not in {"name", "title"} else str(value[about])
+    return f"{subject}: {joined(fields, _TEXT[lang]['and'])}." if fields else f"{subject}."
+
+
+def _rows(rows: Sequence[Any], key: str, question: str, lang: str) -> str:
+    text = _TEXT[lang]
+    if not all(isinstance(row, Mapping) for row in rows):
+        told = joined([str(_value(key, row, {}, lang)) for row in rows[:ROWS]], text["and"])
+        return f"{_capital(label(key)) or text['found']}: {told}."
+    told = " ".join(_object(row, question, lang) for row in rows[:ROWS])
+    rest = f" ({text['more'].format(len(rows) - ROWS)}.)" if len(rows) > ROWS else ""
+    count = f"{text['found']} {len(rows)}{' ' + label(key) if key else ''}: " if len(rows) > 1 else ""
+    return f"{count}{told}{rest}"
+
+
+def _asked(key: str, value: Any, question: str, lang: str) -> float:
+    """How far a field is what the question asks for: shared words count 2, the right kind of value 1."""
+    shared = len(stems(question, "en") & stems(label(key), "en"))
+    kind = 0
+    if re.search(r"\bwhen\b|what (?:day|date|time)|\bdue\b|\bwann\b|how long", question, re.IGNORECASE):
+        kind = bool(isinstance(value, str) and re.match(r"\d{4}-\d\d-\d\d", value))
+    if re.search(r"how much|\bcosts?\b|\bprice|kostet|wie viel|\bpay\b", question, re.IGNORECASE):
+        kind = kind or bool(_MONEY.search(key))
+    if re.search(r"\bwhere\b|\bwo\b", question, re.IGNORECASE):
+        kind = kind or bool(re.search(r"location|place|address|platform|room|shelf|city|station|track|where", key))
+    if re.search(r"\bstatus\b|\bis\b.*\?|\bwhat happened\b", question, re.IGNORECASE):
+        kind = kind or key in {"status", "state"}
+    return 2 * min(shared, 2) + kind
+
+
+def _scalar(value: Any) -> bool:
+    return isinstance(value, str | int) and not isinstance(value, bool) and value != ""
+
+
+def _be(value: Any) -> str:
+    return "are" if isinstance(value, list) and len(value) > 1 else "is"
+
+
+def _name(key: str) -> str:
+    return label(_SUFFIX.sub("", key))
+
+
+def _value(key: str, value: Any, beside: Mapping[str, Any], lang: str) -> str:
+    text = _TEXT[lang]
+    if isinstance(value, bool):
+        return text["yes"] if value else text["no"]
+    if isinstance(value, int | float):
+        suffix = _SUFFIX.search(key)
+        currency = suffix[1].upper() if suffix else str(beside.get("currency", "")) if _MONEY.search(key) else ""
+        if currency or (isinstance(value, float) and _MONEY.search(key)):
+            return f"{value:.2f} {currency}".strip()
+        return str(value)
+    if isinstance(value, str):
+        return _date(value, lang) or (label(value) if re.fullmatch(r"[a-z]+(?:_[a-z]+)+", value) else value.rstrip("."))
+    if isinstance(value, list):
+        return joined([_value(key, item, {}, lang) for item in value[:ROWS]], text["and"]) or text["none"]
+    if isinstance(value, Mapping):
+        return ", ".join(
+            f"{_name(name)} {_value(name, item, value, lang)}"
+            for name, item in value.items()
+            if not isinstance(item, Mapping)
+        )
+    return json.dumps(value)
+
+
+def _date(value: str, lang: str) -> str:
+    found = re.fullmatch(r"(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d:\d\d)(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?", value)
+    if not found or not 1 <= int(found[2]) <= 12:
+        return ""
+    dot = "." if lang == "de" else ""
+    day = f"{int(found[3])}{dot} {_MONTHS[lang][int(found[2]) - 1]} {found[1]}"
+    return f"{day} {_TEXT[lang]['at']} {found[4]}" if found[4] else day
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
