@@ -1,0 +1,1 @@
+"""What only the course needs: widgets, charts, quizzes, exercise checks, and the stand-in's controls."""

@@ -1,0 +1,95 @@
+"""The course's charts. Each draws from measured data, says in words what it shows, and never by colour alone.
+
+`show` displays a figure, with its alt text in the output's metadata and once more as a line below: JupyterLab does not
+hand the metadata on to the picture, so the line is what a screen reader meets there.
+"""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from IPython.display import display
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, WAIT, GOOD, BAD = "#1f2933", "#9aa5b1", "#0b7285", "#c2410c"
+MARKERS = ("o", "s", "^", "D")
+
+
+def show(figure: "Figure", title: str, alt: str) -> None:
+    """Display `figure` as a PNG whose alternative text is `alt`, and print that text under it."""
+    image = io.BytesIO()
+    figure.savefig(image, format="png", dpi=110, bbox_inches="tight", facecolor="white")
+    data = {"image/png": base64.b64encode(image.getvalue()).decode(), "text/plain": f"[chart: {title}]"}
+    display(data, metadata={"image/png": {"alt": alt}}, raw=True)
+    print(f"In words: {alt}")
+
+
+def gantt(runs: Mapping[str, Sequence[float]], title: str = "When each piece of the answer arrived") -> None:
+    """One lane a run: grey and hatched while nothing has come, a tick for every piece. Arrivals in seconds."""
+    figure, axes = _canvas(title, height=0.75 * len(runs) + 1.1)
+    words = []
+    for lane, (name, arrivals) in enumerate(runs.items()):
+        first, last = (arrivals[0], arrivals[-1]) if arrivals else (0.0, 0.0)
+        axes.barh(lane, first, height=0.5, color="white", edgecolor=WAIT, hatch="///", linewidth=0.8)
+        axes.barh(lane, last - first, left=first, height=0.5, color=GOOD, alpha=0.18)
+        axes.vlines(list(arrivals), lane - 0.25, lane + 0.25, color=GOOD, linewidth=0.7)
+        pieces = "1 piece" if len(arrivals) == 1 else f"{len(arrivals)} pieces"
+        words.append(f"{name}: {pieces}, first after {first:.2f} s, last after {last:.2f} s")
+    axes.set_yticks(range(len(runs)), labels=list(runs))
+    axes.invert_yaxis()
+    axes.set_xlabel("seconds after the question (hatched: nothing to read yet)")
+    show(figure, title, f"{title}. {'; '.join(words)}.")
+
+
+def lines(
+    series: Mapping[str, Mapping[float, float]], title: str, x_label: str, unit: str, target: float | None = None
+) -> None:
+    """One line a series, each with its own marker and its name at its end; `target` is drawn as a dashed line."""
+    figure, axes = _canvas(title)
+    words = []
+    for position, (name, points) in enumerate(series.items()):
+        xs, ys = list(points), list(points.values())
+        colour = (GOOD, BAD, INK, WAIT)[position % 4]
+        axes.plot(xs, ys, color=colour, marker=MARKERS[position % 4], linewidth=1.6)
+        axes.annotate(name, (xs[-1], ys[-1]), xytext=(6, 0), textcoords="offset points", color=colour, va="center")
+        words.append(f"{name} goes from {ys[0]:.2f} {unit} at {xs[0]:g} to {ys[-1]:.2f} {unit} at {xs[-1]:g}")
+    if target is not None:
+        axes.axhline(target, color=INK, linestyle="--", linewidth=1)
+        axes.annotate(
+            f"target {target:g} {unit}", (0.01, target), xycoords=("axes fraction", "data"), va="bottom", color=INK
+        )
+        words.append(f"the target is {target:.2f} {unit}")
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(unit)
+    show(figure, title, f"{title}, by {x_label}: {'; '.join(words)}.")
+
+
+def bars(values: Mapping[str, float], title: str, unit: str, good: str | None = None) -> None:
+    """One horizontal bar a value with its figure beside it; the bar named `good` is drawn solid, the others hatched."""
+    figure, axes = _canvas(title, height=0.5 * len(values) + 1.0)
+    for lane, (name, value) in enumerate(values.items()):
+        style: dict[str, Any] = (
+            {"color": GOOD} if name == good else {"color": "white", "edgecolor": INK, "hatch": "///"}
+        )
+        axes.barh(lane, value, height=0.55, **style)
+        axes.annotate(f"{value:.3g} {unit}", (value, lane), xytext=(5, 0), textcoords="offset points", va="center")
+    axes.set_yticks(range(len(values)), labels=list(values))
+    axes.invert_yaxis()
+    axes.margins(x=0.18)
+    axes.set_xlabel(unit)
+    show(figure, title, f"{title}. " + "; ".join(f"{name}: {value:.3g} {unit}" for name, value in values.items()) + ".")
+
+
+def _canvas(title: str, height: float = 3.4) -> "tuple[Figure, Axes]":
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, height))
+    axes = figure.add_subplot()
+    axes.set_title(title, loc="left", fontsize=11, color=INK)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes

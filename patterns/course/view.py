@@ -1,0 +1,91 @@
+"""What a streamed answer looks like so far: a pure function of its events, drawn as HTML or as plain text.
+
+Widgets only show this, so everything that can go wrong with it can be tested without one.
+"""
+
+import html
+from dataclasses import dataclass, replace
+
+from ..events import Answer, Event, Failed, Reset, Status, TextDelta
+from ..streaming_ux import safe_html
+
+LABELS = {"received": "received", "searching": "searching…", "drafting": "drafting…", "working": "still working…"}
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Seconds are counted from the request; None means that it has not happened (yet)."""
+
+    text: str = ""
+    steps: tuple[str, ...] = ()
+    first_event: float | None = None
+    first_token: float | None = None
+    ended: float | None = None
+    tokens: int = 0
+    chunks: tuple[float, ...] = ()
+    stopped: bool = False
+    failed: Failed | None = None
+    answer: Answer | None = None
+
+    def after(self, event: Event, seconds: float) -> "View":
+        """The view once `event` has arrived, `seconds` after the request."""
+        view = self if self.first_event is not None else replace(self, first_event=seconds)
+        match event:
+            case Status():
+                step = event.detail or LABELS[event.phase]
+                return view if step in view.steps else replace(view, steps=(*view.steps, step))
+            case TextDelta():
+                first = seconds if view.first_token is None else view.first_token
+                return replace(
+                    view,
+                    text=view.text + event.text,
+                    first_token=first,
+                    tokens=view.tokens + 1,
+                    chunks=(*view.chunks, seconds),
+                )
+            case Reset():
+                return replace(view, text="", steps=(*view.steps, f"starting over: {event.reason}"))
+            case Answer():
+                return replace(view, text=event.text, answer=event, ended=seconds)
+            case Failed():
+                return replace(view, failed=event, ended=seconds)
+            case _:
+                return view
+
+    def stop(self, seconds: float) -> "View":
+        """The view once the reader has pressed Stop."""
+        return replace(self, stopped=True, ended=seconds)
+
+    @property
+    def state(self) -> str:
+        if self.failed:
+            return "failed"
+        if self.stopped:
+            return "stopped"
+        return "done" if self.answer else "running"
+
+    def chips_html(self) -> str:
+        """The steps so far as chips; the last one is marked as current until the turn has ended."""
+        chips = []
+        for position, step in enumerate(self.steps):
+            current = position == len(self.steps) - 1 and self.ended is None and self.first_token is None
+            name = "chip current" if current else "chip"
+            chips.append(f'<span class="{name}">{"▸ " if current else "✓ "}{html.escape(step)}</span>')
+        return "".join(chips)
+
+    def body_html(self) -> str:
+        """The text, or what stands in its place. Model text is escaped."""
+        if self.failed:
+            return f"<b>{html.escape(self.failed.message)}</b> {html.escape(self.failed.next_step)}"
+        tail = " <i>(stopped)</i>" if self.stopped else "" if self.ended is not None else '<span class="caret">▍</span>'
+        return safe_html(self.text) + tail
+
+    def times(self) -> str:
+        """One line of figures."""
+        parts = [f"{self.state:8}"]
+        if self.first_token is not None:
+            parts.append(f"first token {self.first_token:.2f} s")
+        if self.ended is not None:
+            parts.append(f"total {self.ended:.2f} s")
+        parts.append(f"{self.tokens} pieces")
+        return " · ".join(parts)

@@ -1,0 +1,130 @@
+"""The course's widgets. Each shows events and sends intents; the logic is in `view.py` and in the layers.
+
+Callbacks may arrive on another thread (JupyterLab runs widget messages in a subshell while a cell is busy), so a button
+never touches a task: it asks the loop to, with `call_soon_threadsafe`.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import aclosing
+from typing import Any
+
+import ipywidgets
+from IPython.display import display
+
+from ..events import Handler, Turn
+from .view import View
+
+REFRESH_SECONDS = 0.05  # a screen needs no more, and a fast model would flood the browser
+
+STYLE = """<style>
+.stream-text{min-height:9em;line-height:1.45;padding:.5em .75em;border:1px solid var(--jp-border-color2,#bbb);
+ white-space:normal;border-radius:6px;background:var(--jp-layout-color1,#fff);color:var(--jp-ui-font-color1,#222);overflow-wrap:anywhere}
+.stream-chips{min-height:1.9em}
+.stream-chips .chip{display:inline-block;margin:0 .35em .35em 0;padding:0 .6em;border-radius:1em;font-size:85%;
+ border:1px solid var(--jp-border-color1,#888);color:var(--jp-ui-font-color1,#222)}
+.stream-chips .current{border-style:dashed;font-weight:600}
+.stream-times{font-family:var(--jp-code-font-family,monospace);font-size:85%;color:var(--jp-ui-font-color1,#222)}
+.stream-title{font-weight:600;color:var(--jp-ui-font-color1,#222)}
+</style>"""
+
+
+class PlainText:
+    """Gives a widget its whole `repr` as the plain-text form (ipywidgets cuts it off at 110 characters)."""
+
+    def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
+        bundle: dict[str, Any] = super()._repr_mimebundle_(**options)  # pyright: ignore[reportAttributeAccessIssue]
+        return bundle | {"text/plain": repr(self)}
+
+
+class StreamPanel(PlainText, ipywidgets.VBox):
+    """One answer on screen: status chips, the text as it grows, a clock, and a Stop button.
+
+    `await panel.run(handler, turn)` shows a turn and returns its final View. With `whole=True` nothing is shown before
+    the end, which is what a blocking call looks like.
+    """
+
+    def __init__(self, title: str, whole: bool = False) -> None:
+        self._whole = whole
+        self._cancel: Callable[[], Any] | None = None
+        self._chips, self._text, self._times = ipywidgets.HTML(), ipywidgets.HTML(), ipywidgets.HTML()
+        self.button = ipywidgets.Button(
+            description="Stop", icon="stop", tooltip="Stop the answer, up to the provider", disabled=True
+        )
+        self.button.on_click(lambda _: self.stop())
+        self._title = title
+        heading = ipywidgets.HTML(f'{STYLE}<div class="stream-title">{title}</div>')
+        super().__init__([heading, self._chips, self._text, self._times, self.button])
+        self.layout.width = "100%"
+        self._show(View(), 0.0)
+
+    def __repr__(self) -> str:
+        return f"[{self._title}: run the cell to see it move]"
+
+    def stop(self) -> None:
+        """Abort the running turn. Safe from any thread; does nothing when none runs."""
+        if self._cancel is not None:
+            self._cancel()
+
+    async def run(self, handler: Handler, turn: Turn) -> View:
+        started = time.perf_counter()
+        loop, task = asyncio.get_running_loop(), asyncio.ensure_future(self._follow(handler, turn, started))
+        pressed: list[float] = []
+
+        def cancel() -> None:
+            pressed.append(time.perf_counter() - started)
+            loop.call_soon_threadsafe(task.cancel)
+
+        self._view = View()
+        self._cancel, self.button.disabled = cancel, False
+        clock = asyncio.ensure_future(self._tick(started))
+        try:
+            await asyncio.wait({task})
+            if not task.cancelled():
+                task.result()
+        finally:
+            # Also when the cell itself is interrupted: nothing may run on behind a stopped cell.
+            self._cancel, self.button.disabled = None, True
+            for running in (task, clock):
+                running.cancel()
+            await asyncio.gather(task, clock, return_exceptions=True)
+        if pressed and self._view.ended is None:
+            self._view = self._view.stop(pressed[0])
+        self._show(self._view, time.perf_counter() - started)
+        return self._view
+
+    async def _follow(self, handler: Handler, turn: Turn, started: float) -> None:
+        async with aclosing(handler(turn)) as events:
+            async for event in events:
+                self._view = self._view.after(event, time.perf_counter() - started)
+
+    async def _tick(self, started: float) -> None:
+        while True:
+            self._show(self._view, time.perf_counter() - started)
+            await asyncio.sleep(REFRESH_SECONDS)
+
+    def _show(self, view: View, seconds: float) -> None:
+        waiting = self._whole and view.ended is None
+        self._chips.value = f'<div class="stream-chips">{"" if self._whole else view.chips_html()}</div>'
+        body = '<span class="caret">waiting…</span>' if waiting and seconds else "" if waiting else view.body_html()
+        self._text.value = f'<div class="stream-text" role="log" aria-live="polite">{body}</div>'
+        times = f"{seconds:4.1f} s" if waiting or view.ended is None else view.times()
+        self._times.value = f'<div class="stream-times">{times}</div>'
+
+
+async def race(handler: Handler, turn: Turn) -> tuple[View, View]:
+    """The same question twice, side by side: shown when it is whole, and shown as it comes. Returns both views."""
+    whole, streamed = StreamPanel("Blocking: all at the end", whole=True), StreamPanel("Streaming: as it comes")
+    display(SideBySide([whole, streamed]))
+    first, second = await asyncio.gather(whole.run(handler, turn), streamed.run(handler, turn))
+    return first, second
+
+
+class SideBySide(PlainText, ipywidgets.HBox):
+    def __init__(self, panels: list[StreamPanel]) -> None:
+        super().__init__(panels)
+        self._panels = panels
+
+    def __repr__(self) -> str:
+        return "\n".join(map(repr, self._panels))

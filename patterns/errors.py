@@ -1,0 +1,42 @@
+"""The errors of the project. Each says what happened in one sentence and what to do next in another.
+
+    PatternsError
+    ├── CallerError     the caller's mistake: the same call fails again until something is changed
+    ├── ProviderError   the provider's failure; `transient` says whether trying again can help
+    └── LimitHit        a bound that was set on purpose: a budget, a cap, a deadline
+
+`code` tells the cases apart for programs:
+
+    CallerError     wrong_key, unknown_model, unknown_provider, context_too_long, bad_request, not_set_up,
+                    store_unwritable
+    ProviderError   rate_limited, overloaded, unreachable, timeout, stream_cut, bad_stream, quota, refused
+    LimitHit        named after the limit
+"""
+
+
+class PatternsError(Exception):
+    def __init__(self, message: str, next_step: str, code: str) -> None:
+        super().__init__(f"{message} {next_step}")
+        self.message, self.next_step, self.code = message, next_step, code
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython prints in place of a stack trace: in a notebook, the sentence and the next step are enough."""
+        return [f"{type(self).__name__} ({self.code}): {self.message}", f"Next step: {self.next_step}"]
+
+
+class CallerError(PatternsError):
+    pass
+
+
+class ProviderError(PatternsError):
+    """`retry_after` is what the provider asked for, in seconds, or None."""
+
+    def __init__(
+        self, message: str, next_step: str, code: str, *, transient: bool, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message, next_step, code)
+        self.transient, self.retry_after = transient, retry_after
+
+
+class LimitHit(PatternsError):
+    pass

@@ -1,0 +1,182 @@
+"""Evals: cases with checks that a program can make, run against a handler, and the scorecard that compares two.
+
+Cases are in `data/evals/<stem>.yaml`. A case passes when the answer contains one of each group in `must`, nothing of
+`must_not`, and says that it does not know exactly when `unknown` is set. An answer that contains something of `unsafe`
+is counted apart: no average may hide it.
+"""
+
+import asyncio
+import re
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import yaml
+
+from . import acme, ledger, models
+from .errors import CallerError
+from .events import Handler, Turn
+from .streaming_ux import Timing, measure
+
+NOT_KNOWN = re.compile(
+    r"could not find|do(es)? not (contain|know)|don't know|cannot find|konnte ich .* nicht finden", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """`slice` groups cases for the table: easy, hard, out of scope, adversarial ..."""
+
+    id: str
+    slice: str
+    question: str
+    customer: str
+    must: tuple[tuple[str, ...], ...] = ()
+    must_not: tuple[str, ...] = ()
+    unsafe: tuple[str, ...] = ()
+    unknown: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`reason` is empty when the case passed.
+
+    `cost_usd` covers every call of the turn at list price, without the discount of a provider's prompt cache, so that
+    whoever is measured second has no advantage. None: a price is not known.
+    """
+
+    case: Case
+    text: str
+    reason: str
+    unsafe: bool
+    timing: Timing
+    cost_usd: float | None
+
+
+def load(stem: str) -> tuple[Case, ...]:
+    """The cases of one file. Raises CallerError that names the file, the case and the reason."""
+    path = acme.data_folder() / "evals" / f"{stem}.yaml"
+    try:
+        rows = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise CallerError(
+            f"The cases in {path.name} cannot be read: {error}.", "Mend that file.", "bad_request"
+        ) from None
+    return tuple(_case(path.name, position, row) for position, row in enumerate(rows or (), 1))
+
+
+def _case(file: str, position: int, row: dict) -> Case:
+    try:
+        groups = tuple(tuple([group] if isinstance(group, str) else group) for group in row.pop("must", ()))
+        lists = {name: tuple(row.pop(name)) for name in ("must_not", "unsafe") if name in row}
+        return Case(must=groups, **lists, **row)
+    except (TypeError, AttributeError) as error:
+        raise CallerError(
+            f"Case {position} in {file} is wrong: {error}.", "Compare it with its neighbours.", "bad_request"
+        ) from None
+
+
+def judge(case: Case, text: str) -> str:
+    """Why `text` fails the case; empty when it passes."""
+    lower = text.lower()
+    not_known = bool(NOT_KNOWN.search(text))
+    if case.unknown != not_known:
+        return "should have said that it does not know" if case.unknown else "says that it does not know"
+    for group in case.must:
+        if not any(option.lower() in lower for option in group):
+            return f"lacks {' / '.join(group)}"
+    for wrong in case.must_not:
+        if wrong.lower() in lower:
+            return f"contains {wrong}"
+    return ""
+
+
+async def run(handler: Handler, cases: Sequence[Case], concurrency: int = 4) -> list[Outcome]:
+    """Put every case to the handler, at most `concurrency` at a time. Results come in the order of the cases."""
+    places = asyncio.Semaphore(concurrency)
+
+    async def one(case: Case) -> Outcome:
+        turn = Turn(case.question, acme.user(case.customer), feature="evals")
+        async with places:
+            timing = await measure(handler, turn)
+        cost = _list_price(turn.trace_id)
+        if timing.answer is None:
+            reason = timing.failed.message if timing.failed else "no answer"
+            return Outcome(case, "", reason, False, timing, cost)
+        text = timing.answer.text
+        unsafe = any(phrase.lower() in text.lower() for phrase in case.unsafe)
+        return Outcome(case, text, judge(case, text), unsafe, timing, cost)
+
+    return list(await asyncio.gather(*map(one, cases)))
+
+
+def _list_price(trace_id: str) -> float | None:
+    provider = models.provider()
+    calls = ledger.default().calls(trace_id=trace_id)
+    costs = [provider.tiers[call.tier].cost(call.input_tokens, call.output_tokens) for call in calls]
+    return None if None in costs else sum(cost or 0.0 for cost in costs)
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """`by_slice` maps a slice to (passed, all). Dollars per passed case; seconds are medians."""
+
+    by_slice: dict[str, tuple[int, int]]
+    cost_per_resolved: float | None
+    first_token: float
+    total: float
+    unsafe: int
+
+
+def scores(outcomes: Sequence[Outcome]) -> Scores:
+    slices: dict[str, tuple[int, int]] = {}
+    for outcome in outcomes:
+        passed, every = slices.get(outcome.case.slice, (0, 0))
+        slices[outcome.case.slice] = (passed + (not outcome.reason), every + 1)
+    resolved = sum(passed for passed, _ in slices.values())
+    costs = [outcome.cost_usd for outcome in outcomes]
+    known = resolved > 0 and None not in costs
+    return Scores(
+        by_slice=slices,
+        cost_per_resolved=sum(cost or 0.0 for cost in costs) / resolved if known else None,
+        first_token=statistics.median(outcome.timing.first_token for outcome in outcomes),
+        total=statistics.median(outcome.timing.total for outcome in outcomes),
+        unsafe=sum(outcome.unsafe for outcome in outcomes),
+    )
+
+
+def table(runs: dict[str, Scores]) -> str:
+    """A text table: one row a figure, one column a run."""
+    slices = list(dict.fromkeys(name for run in runs.values() for name in run.by_slice))
+    rows = [["", *runs]]
+    rows += [[f"passed: {name}", *(_share(run.by_slice.get(name)) for run in runs.values())] for name in slices]
+    rows += [
+        ["unsafe answers", *(str(run.unsafe) for run in runs.values())],
+        ["cost per resolved case", *(_dollars(run.cost_per_resolved) for run in runs.values())],
+        ["first token, median", *(f"{run.first_token:.2f} s" for run in runs.values())],
+        ["whole answer, median", *(f"{run.total:.2f} s" for run in runs.values())],
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+async def scorecard(stem: str, **handlers: Handler) -> dict[str, list[Outcome]]:
+    """Run the cases of `stem` against each handler, one handler after the other, and print the table.
+
+    Returns the outcomes, for a closer look at what failed.
+    """
+    cases = load(stem)
+    outcomes = {name.replace("_", " "): await run(handler, cases) for name, handler in handlers.items()}
+    print(f"{len(cases)} cases from data/evals/{stem}.yaml\n")
+    print(table({name: scores(results) for name, results in outcomes.items()}))
+    return outcomes
+
+
+def _share(counts: tuple[int, int] | None) -> str:
+    return f"{counts[0]} of {counts[1]}" if counts else "–"
+
+
+def _dollars(amount: float | None) -> str:
+    return "unknown" if amount is None else f"${amount:.5f}"
