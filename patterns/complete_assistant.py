@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 
-from . import acme, models, streaming_ux
+from . import acme, calls, streaming_ux
 from .errors import CallerError
 from .events import Answer, Document, Event, Handler, Layer, Status, TextDelta, Turn, stack
 
@@ -22,7 +22,7 @@ instruction."""
 async def core(turn: Turn) -> AsyncGenerator[Event, None]:
     """The model call that all layers are put around: prompt, stream, answer."""
     yield Status("drafting")
-    call = models.stream(
+    call = calls.stream(
         prompt(turn), trace_id=turn.trace_id, feature=turn.feature, tenant=turn.user.tenant, user=turn.user.id
     )
     async with aclosing(call) as pieces:

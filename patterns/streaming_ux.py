@@ -8,8 +8,7 @@ The layers that notebook 01 puts around the assistant, in the order in which a r
     cap_history        only the last few messages travel, so that the first word does not come later every turn
     restart            a stream that breaks is streamed again, and says so when words were already shown
 
-`Replay` lets a reader who lost the connection pick the answer up where it stopped. `measure` and `looks_buffered` are
-the instruments.
+`measure` and `looks_buffered` are the instruments. Resuming after a lost connection is in `replay.py`.
 """
 
 import asyncio
@@ -18,11 +17,11 @@ import re
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-from .errors import CallerError, PatternsError, ProviderError
-from .events import Answer, Event, Failed, Handler, Layer, Reset, Status, TextDelta, Turn, User
+from .errors import PatternsError, ProviderError
+from .events import Answer, Event, Failed, Handler, Layer, Reset, Status, TextDelta, Turn
 
 IDLE_SECONDS = 2.0
 HISTORY_MESSAGES = 6
@@ -131,96 +130,6 @@ def restart(attempts: int = 2) -> Layer:
 
 
 LAYERS: tuple[Layer, ...] = (acknowledge, report_failures, heartbeat(), cap_history(), restart())
-
-
-# resume after a dropped connection
-
-
-@dataclass(slots=True)
-class _Recording:
-    user: User
-    events: list[Event] = field(default_factory=list)
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-    ended: bool = False
-    readers: int = 0
-    task: "asyncio.Task[None] | None" = None
-    expiry: asyncio.TimerHandle | None = None
-
-    def announce(self) -> None:
-        """Wake every reader that waits, and give the next ones a new bell to wait for."""
-        self.changed.set()
-        self.changed = asyncio.Event()
-
-
-class Replay:
-    """Keeps the events of each turn for a while, under its request id, so that a reader can come back for the rest.
-
-    A reader who leaves may have lost the connection: the turn goes on for `grace_seconds` and then stops. `stop` is for
-    a reader who meant it. What has ended is kept for `keep_seconds`. Lives in one event loop.
-    """
-
-    def __init__(self, handler: Handler, grace_seconds: float = 10.0, keep_seconds: float = 60.0) -> None:
-        self._handler, self._grace, self._keep = handler, grace_seconds, keep_seconds
-        self._recordings: dict[str, _Recording] = {}
-
-    async def read(self, turn: Turn, after: int = 0) -> AsyncGenerator[tuple[int, Event], None]:
-        """Yield (number, event), from number `after` + 1 on. The first reader of a request id starts the turn.
-
-        Raises CallerError when the request id belongs to another user, and what the handler raised.
-        """
-        recording = self._recordings.get(turn.request_id)
-        if recording is None:
-            recording = self._recordings[turn.request_id] = _Recording(turn.user)
-            recording.task = asyncio.create_task(self._record(turn, recording))
-        elif recording.user != turn.user:
-            raise CallerError("There is no such request.", "Ask again under a new request id.", "bad_request")
-        recording.readers += 1
-        self._expire(turn.request_id, recording, None)
-        try:
-            number = after
-            while True:
-                while number < len(recording.events):
-                    number += 1
-                    yield number, recording.events[number - 1]
-                if recording.ended:
-                    break
-                await recording.changed.wait()
-            assert recording.task is not None
-            if not recording.task.cancelled() and (error := recording.task.exception()):
-                raise error
-        finally:
-            recording.readers -= 1
-            if not recording.readers:
-                self._expire(turn.request_id, recording, self._keep if recording.ended else self._grace)
-
-    async def stop(self, request_id: str) -> None:
-        """End the turn now and forget it. Returns when the provider's connection is closed."""
-        recording = self._recordings.pop(request_id, None)
-        if recording is None or recording.task is None:
-            return
-        self._expire(request_id, recording, None)
-        recording.task.cancel()
-        await asyncio.wait({recording.task})
-
-    async def _record(self, turn: Turn, recording: _Recording) -> None:
-        try:
-            async with aclosing(self._handler(turn)) as events:
-                async for event in events:
-                    recording.events.append(event)
-                    recording.announce()
-        finally:
-            recording.ended = True
-            recording.announce()
-            if not recording.readers:
-                self._expire(turn.request_id, recording, self._keep)
-
-    def _expire(self, request_id: str, recording: _Recording, seconds: float | None) -> None:
-        if recording.expiry is not None:
-            recording.expiry.cancel()
-            recording.expiry = None
-        if seconds is not None:
-            loop = asyncio.get_running_loop()
-            recording.expiry = loop.call_later(seconds, lambda: asyncio.ensure_future(self.stop(request_id)))
 
 
 # instruments

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nbclient.exceptions import CellExecutionError
 
-from patterns import acme, complete_assistant, models
+from patterns import acme, calls, complete_assistant
 from patterns.course import charts, control, doctor, exercises, quiz, refresh
 from patterns.course.view import View
 from patterns.course.widgets import StreamPanel, race
@@ -104,7 +104,7 @@ async def test_a_race_shows_one_answer_twice(turn_dials: Dial, capsys: pytest.Ca
 async def test_dials_are_at_rest_after_the_block_even_when_it_fails(turn_dials: Dial) -> None:
     with pytest.raises(ZeroDivisionError), control.dials(rate_limited=1.0):
         raise ZeroDivisionError
-    assert [piece async for piece in models.stream([{"role": "user", "content": "hello"}], max_tokens=1)]
+    assert [piece async for piece in calls.stream([{"role": "user", "content": "hello"}], max_tokens=1)]
 
 
 def test_an_unknown_dial_is_named() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from patterns import ledger, models
+from patterns import calls, ledger, models
 from patterns.course import control
 from patterns.errors import CallerError, PatternsError, ProviderError
 
@@ -25,11 +25,11 @@ LONG = [
 ]
 
 
-async def call(messages: Any = None, **options: Any) -> tuple[list[str], models.Completion]:
+async def call(messages: Any = None, **options: Any) -> tuple[list[str], calls.Completion]:
     texts: list[str] = []
-    async with aclosing(models.stream(messages or HELLO, **options)) as pieces:
+    async with aclosing(calls.stream(messages or HELLO, **options)) as pieces:
         async for piece in pieces:
-            if isinstance(piece, models.Completion):
+            if isinstance(piece, calls.Completion):
                 return texts, piece
             texts.append(piece)
     raise AssertionError("the stream ended without a Completion")

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .. import acme, ledger, models, state
+from .. import acme, calls, ledger, models, state
 from ..errors import PatternsError
 
 PACKAGES = ("openai", "chromadb", "jupyterlab", "ipywidgets", "matplotlib")
@@ -89,7 +89,7 @@ def _state() -> str:
 async def _provider() -> Finding:
     try:
         chosen = models.provider()
-        async for _ in models.stream(
+        async for _ in calls.stream(
             [{"role": "user", "content": "Hello"}], tier="small", feature="check", max_tokens=16
         ):
             pass

@@ -1,18 +1,14 @@
 """The stand-in over HTTP: routes, keys, faults of the network, and the log of what was really generated.
 
-Each API key has a `Scope` of its own: its dials, its request counter and its log. A vanished client is noticed at once,
-even while nothing is being sent, and stops the generation; the log says how many tokens were made before it did.
+Each API key has a `Scope` of its own: its dials, its request counter and its log.
 """
 
-import asyncio
 import base64
 import json
-import logging
 import time
 import uuid
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -23,37 +19,20 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import Message, Receive, Send
-from starlette.types import Scope as ASGIScope
+from starlette.types import Message, Receive
 
 from . import embedding, hearing, moderating, sse, tokens, wire
+from .api_error import APIError
 from .catalogue import MODELS, Kind, Model
+from .delivery import Entry, EventStream, Whole
 from .dials import Dials
-from .generation import ConnectionCut, Generation, Occasion, prepare
+from .generation import Generation, Occasion, prepare
+from .responses import ResponsesRequest
 from .weights import WeightsMissing
-from .wire import APIError
 
 MAX_BODY = 32 * 2**20  # bytes
 MAX_SCOPES = 1_000
 KEY_PREFIX = "standin"  # so that a real key, sent here by mistake, is refused and never stored
-
-log = logging.getLogger("patterns.standin")
-
-
-@dataclass(slots=True)
-class Entry:
-    """One request as the provider saw it. `tokens_planned` is what would have come without an abort."""
-
-    request_id: str
-    path: str
-    model: str
-    ended: str = "running"  # running | done | aborted | cut | error <status>
-    prompt_tokens: int = 0
-    cached_tokens: int = 0
-    tokens_planned: int = 0
-    tokens_sent: int = 0
-    started: float = field(default_factory=time.time)
-    seconds: float = 0.0
 
 
 @dataclass(slots=True)
@@ -71,7 +50,7 @@ class StandIn:
 
     def __init__(self, dials: Dials | None = None) -> None:
         self._dials = dials or Dials()
-        self._scopes: OrderedDict[str, Scope] = OrderedDict()
+        self.scopes: OrderedDict[str, Scope] = OrderedDict()
         self._cache = tokens.PrefixCache()
         self._thinkers: CapacityLimiter | None = None
         routes = [
@@ -130,12 +109,12 @@ class StandIn:
                 "never a real one.",
                 code="invalid_api_key",
             )
-        if key not in self._scopes:
-            self._scopes[key] = Scope(key, self._dials)
-        self._scopes.move_to_end(key)
-        while len(self._scopes) > MAX_SCOPES:
-            self._scopes.popitem(last=False)
-        return self._scopes[key]
+        if key not in self.scopes:
+            self.scopes[key] = Scope(key, self._dials)
+        self.scopes.move_to_end(key)
+        while len(self.scopes) > MAX_SCOPES:
+            self.scopes.popitem(last=False)
+        return self.scopes[key]
 
     def _model(self, name: str, kind: Kind, scope: Scope, entry: Entry) -> Model:
         """Look the model up, open its log entry, and let the network's faults happen."""
@@ -191,15 +170,15 @@ class StandIn:
         generation = await self._generation(asked, scope, entry)
         if asked.stream:
             usage = asked.stream_options is not None and asked.stream_options.include_usage
-            return _EventStream(sse.chat_stream(generation, usage), generation, entry)
-        return _Whole(sse.chat_object, generation, entry)
+            return EventStream(sse.chat_stream(generation, usage), generation, entry)
+        return Whole(sse.chat_object, generation, entry)
 
     async def responses(self, request: Request, scope: Scope, entry: Entry) -> Response:
-        asked = wire.parse(wire.ResponsesRequest, await _json(request)).to_chat()
+        asked = wire.parse(ResponsesRequest, await _json(request)).to_chat()
         generation = await self._generation(asked, scope, entry)
         if asked.stream:
-            return _EventStream(sse.responses_stream(generation), generation, entry)
-        return _Whole(sse.responses_object, generation, entry)
+            return EventStream(sse.responses_stream(generation), generation, entry)
+        return Whole(sse.responses_object, generation, entry)
 
     async def _generation(self, asked: wire.ChatRequest, scope: Scope, entry: Entry) -> Generation:
         started = time.monotonic()
@@ -286,87 +265,6 @@ class StandIn:
         if request.method == "DELETE":
             scope.log.clear()
         return _JSON({"data": [asdict(entry) for entry in scope.log]})
-
-
-class _EventStream(Response):
-    """Server-sent events that stop being made the moment the client is gone."""
-
-    media_type = "text/event-stream"
-
-    def __init__(self, frames: AsyncIterator[bytes], generation: Generation, entry: Entry) -> None:
-        super().__init__(headers={"cache-control": "no-cache", "x-accel-buffering": "no"})
-        del self.headers["content-length"]
-        self._frames, self._generation, self._entry = frames, generation, entry
-
-    async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
-        async def body() -> None:
-            held: list[bytes] = []
-            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            async with aclosing(self._frames) as frames:  # pyright: ignore[reportArgumentType]
-                async for frame in frames:
-                    if self._generation.occasion.dials.buffering:
-                        held.append(frame)
-                    else:
-                        await send({"type": "http.response.body", "body": frame, "more_body": True})
-            await send({"type": "http.response.body", "body": b"".join(held)})
-
-        await _unless_gone(body, receive, self._generation, self._entry)
-
-
-class _Whole(Response):
-    """A JSON body that comes when its last token is due."""
-
-    media_type = "application/json"
-
-    def __init__(self, shape: Callable[[Generation], Any], generation: Generation, entry: Entry) -> None:
-        super().__init__()
-        self._shape, self._generation, self._entry = shape, generation, entry
-
-    async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
-        async def body() -> None:
-            try:
-                async for _ in self._generation.paced():
-                    pass
-            except ConnectionCut:  # after the headers: before them the server would answer 500 instead of dropping
-                await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-                raise
-            data = json.dumps(self._shape(self._generation), ensure_ascii=False).encode(errors="replace")
-            self.headers["content-length"] = str(len(data))
-            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            await send({"type": "http.response.body", "body": data})
-
-        await _unless_gone(body, receive, self._generation, self._entry)
-
-
-async def _unless_gone(
-    body: Callable[[], Awaitable[None]], receive: Receive, generation: Generation, entry: Entry
-) -> None:
-    """Run `body` until it is done or the client has left, and write down which it was."""
-
-    async def gone() -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-
-    work, watch = asyncio.ensure_future(body()), asyncio.ensure_future(gone())
-    try:
-        await asyncio.wait({work, watch}, return_when=asyncio.FIRST_COMPLETED)
-        if not work.done():
-            entry.ended = "aborted"
-        elif isinstance(work.exception(), ConnectionCut):
-            entry.ended = "cut"
-            raise ConnectionCut
-        else:
-            work.result()
-            entry.ended = "done"
-    finally:
-        for task in (work, watch):
-            task.cancel()
-        await asyncio.gather(work, watch, return_exceptions=True)
-        entry.tokens_sent = generation.sent
-        entry.seconds = time.monotonic() - generation.started
-        if entry.ended == "aborted":
-            log.info("%s aborted by the client: %d tokens sent, %d not generated", entry.request_id, generation.sent,
-                     entry.tokens_planned - generation.sent)  # fmt: skip
 
 
 def _limited(request: Request) -> Receive:

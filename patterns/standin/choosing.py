@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from patterns.standin import filling, reading
-from patterns.standin.evidence import shape
-from patterns.standin.matching import FINDS, PRESENT, entities, function_of, name_of, parts, scores
-from patterns.standin.prompt import Prompt
-from patterns.standin.relevance import Encode
-from patterns.standin.spans import spans
-from patterns.standin.words import humanise, stems
+from . import filling, reading
+from .evidence import shape
+from .matching import FINDS, PRESENT, entities, function_of, name_of, parts, scores
+from .prompt import Prompt
+from .relevance import Encode
+from .spans import spans
+from .words import humanise, stems
 
 MATCHES = {True: 0.30, False: 0.16}
 """The least score at which a tool is called unasked, with and without meaning."""

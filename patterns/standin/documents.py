@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from patterns.standin.words import humanise, sentences
+from .words import humanise, sentences
 
 
 @dataclass(frozen=True, slots=True)

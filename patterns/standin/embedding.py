@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from patterns.standin import weights
+from . import weights
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

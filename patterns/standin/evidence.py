@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from patterns.standin import reading
-from patterns.standin.prompt import Prompt
-from patterns.standin.relevance import Encode
-from patterns.standin.spans import Kind, Span, nearness, spans, stated_today
-from patterns.standin.words import humanise, stems
+from . import reading
+from .prompt import Prompt
+from .relevance import Encode
+from .spans import Kind, Span, nearness, spans, stated_today
+from .words import humanise, stems
 
 
 @dataclass(frozen=True, slots=True)

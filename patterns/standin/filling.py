@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from patterns.standin import shapes
-from patterns.standin.evidence import Candidate, Evidence
-from patterns.standin.labelling import chances, fitness, plainly
-from patterns.standin.prompt import Prompt
-from patterns.standin.relevance import Encode, relevance
-from patterns.standin.shapes import Schema, number_in, resolved, types
-from patterns.standin.values import boolean, number, rows
-from patterns.standin.words import humanise
-from patterns.standin.writing import ids, string
+from . import shapes
+from .evidence import Candidate, Evidence
+from .labelling import chances, fitness, plainly
+from .prompt import Prompt
+from .relevance import Encode, relevance
+from .shapes import Schema, number_in, resolved, types
+from .values import boolean, number, rows
+from .words import humanise
+from .writing import ids, string
 
 DEEP = 12
 """Nested schemas beyond this depth, or a reference inside itself twice, get the smallest value that fits."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import brain, tokens, wire
+from .api_error import APIError
 from .catalogue import Model
 from .dials import Dials
 
@@ -103,12 +104,12 @@ def prepare(
 ) -> Generation:
     """Read the prompt and think of the reply. Pure computing, so it runs in a worker thread.
 
-    Raises wire.APIError 400 when the prompt does not fit the model's context.
+    Raises APIError 400 when the prompt does not fit the model's context.
     """
     read = tokens.split(prompt_text(request))
     limit = request.max_completion_tokens or request.max_tokens
     if len(read) + (limit or 0) > model.context:
-        raise wire.APIError(
+        raise APIError(
             400,
             f"This model's maximum context length is {model.context} tokens. However, your messages resulted in "
             f"{len(read)} tokens{f' and you asked for {limit} more' if limit else ''}. Please reduce the length.",

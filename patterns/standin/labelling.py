@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from patterns.standin.evidence import Evidence
-from patterns.standin.relevance import relevance
-from patterns.standin.words import humanise, language, sentences, words
+from .evidence import Evidence
+from .relevance import relevance
+from .words import humanise, language, sentences, words
 
 SHARPNESS = {True: 0.05, False: 0.12}
 """The score difference that multiplies the odds between two values by e, with and without meaning."""

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from patterns.standin import filling
-from patterns.standin.evidence import shape
-from patterns.standin.prompt import Prompt
-from patterns.standin.relevance import Encode, cosines, relevance
-from patterns.standin.spans import spans
-from patterns.standin.words import humanise, language, stems
+from . import filling
+from .evidence import shape
+from .prompt import Prompt
+from .relevance import Encode, cosines, relevance
+from .spans import spans
+from .words import humanise, language, stems
 
 PRESENT = 0.3
 """The least support at which a required argument counts as given."""

@@ -4,9 +4,9 @@ import re
 
 import numpy as np
 
-from patterns.standin.evidence import Candidate, Evidence
-from patterns.standin.relevance import relevance
-from patterns.standin.words import ENGLISH, GERMAN, language
+from .evidence import Candidate, Evidence
+from .relevance import relevance
+from .words import ENGLISH, GERMAN, language
 
 _PERSON = (
     r"\bname\b|person|customer|author|patient|passenger|member|reader|contact|\buser\b|sender|recipient|"

@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from patterns.standin.prompt import Prompt
-from patterns.standin.words import sentences
+from .prompt import Prompt
+from .words import sentences
 
 _QUOTES = "\"'“”„‘’«»`"
 _AI = r"(?:ai|a\.i\.|llm|language model|chat ?bot|bot|assistant|gpt|ki|assistent(?:in)?|modell|agent)s?"

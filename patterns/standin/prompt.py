@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from patterns.standin import documents
-from patterns.standin.documents import Document
-from patterns.standin.words import language
+from . import documents
+from .documents import Document
+from .words import language
 
 
 @dataclass(frozen=True, slots=True)

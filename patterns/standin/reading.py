@@ -8,19 +8,19 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from patterns.standin.documents import Document as Document
-from patterns.standin.documents import Sentence, split
-from patterns.standin.orders import gullible_order as gullible_order
-from patterns.standin.prompt import Prompt as Prompt
-from patterns.standin.prompt import Said
-from patterns.standin.prompt import ToolResult as ToolResult
-from patterns.standin.prompt import read as read
-from patterns.standin.recounting import recount as recount
-from patterns.standin.relevance import MEANING, Encode, alike, cosines, relevance
-from patterns.standin.summarising import PLAIN, Reading, closed
-from patterns.standin.summarising import summarise as summarise
-from patterns.standin.summarising import wants_summary as wants_summary
-from patterns.standin.words import joined, language, sentences, stems, words
+from .documents import Document as Document
+from .documents import Sentence, split
+from .orders import gullible_order as gullible_order
+from .prompt import Prompt as Prompt
+from .prompt import Said
+from .prompt import ToolResult as ToolResult
+from .prompt import read as read
+from .recounting import recount as recount
+from .relevance import MEANING, Encode, alike, cosines, relevance
+from .summarising import PLAIN, Reading, closed
+from .summarising import summarise as summarise
+from .summarising import wants_summary as wants_summary
+from .words import joined, language, sentences, stems, words
 
 ENOUGH = {True: 0.29, False: 0.34}
 """The least relevance that counts as an answer, with and without meaning."""

@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from patterns.standin.documents import label
-from patterns.standin.prompt import ToolResult
-from patterns.standin.words import joined, language, stems
+from .documents import label
+from .prompt import ToolResult
+from .words import joined, language, stems
 
 FIELDS = 6
 """Fields told of one object."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from patterns.standin.words import stems
+from .words import stems
 
 Encode = Callable[[Sequence[str]], np.ndarray]
 """Texts to L2-normalised float32 vectors of shape (texts, 384)."""

@@ -1,6 +1,7 @@
 """The stand-in on a real loopback socket: in a thread of this process, or as a program of its own."""
 
 import asyncio
+import contextlib
 import logging
 import socket
 import threading
@@ -25,9 +26,10 @@ class PortInUse(OSError):
 
 @dataclass(slots=True)
 class Server:
-    """A running server. `base_url` is what an OpenAI client takes."""
+    """A running server. `base_url` is what an OpenAI client takes; `standin` holds the dials and logs of all keys."""
 
     base_url: str
+    standin: StandIn
     _uvicorn: uvicorn.Server
     _thread: threading.Thread
 
@@ -49,12 +51,13 @@ def start() -> str:
 def serve_in_thread(port: int = 0, dials: Dials | None = None) -> Server:
     """Start a further server of its own. Raises PortInUse."""
     listener = listen("127.0.0.1", port)
-    server = uvicorn.Server(_config(dials))
+    standin = StandIn(dials)
+    server = uvicorn.Server(_config(standin))
     thread = threading.Thread(target=_run, args=(server, listener), name="standin", daemon=True)
     thread.start()
     while not server.started and thread.is_alive():
         time.sleep(0.002)
-    return Server(_base_url(listener), server, thread)
+    return Server(_base_url(listener), standin, server, thread)
 
 
 def serve(host: str, port: int, dials: Dials | None = None) -> None:
@@ -62,12 +65,15 @@ def serve(host: str, port: int, dials: Dials | None = None) -> None:
     listener = listen(host, port)
     keys = "any key that starts with 'standin'"
     print(f"The stand-in listens at {_base_url(listener)} ({keys}). Stop it with Ctrl-C.", flush=True)
-    _run(uvicorn.Server(_config(dials)), listener)
+    with contextlib.suppress(KeyboardInterrupt):  # which comes once more after uvicorn has shut down
+        _run(uvicorn.Server(_config(StandIn(dials))), listener)
 
 
 def listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio switches Nagle's algorithm off only where the socket says that it is TCP; left on, it holds every second
+    # small write back for 40 ms.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
@@ -87,9 +93,9 @@ def _base_url(listener: socket.socket) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
 
 
-def _config(dials: Dials | None) -> uvicorn.Config:
+def _config(standin: StandIn) -> uvicorn.Config:
     return uvicorn.Config(
-        StandIn(dials).asgi,
+        standin.asgi,
         lifespan="off",
         access_log=False,
         log_config=None,

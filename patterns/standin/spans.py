@@ -12,8 +12,8 @@ from typing import Literal
 
 import numpy as np
 
-from patterns.standin.relevance import Encode, cosines
-from patterns.standin.words import ENGLISH, GERMAN, language, stem, words
+from .relevance import Encode, cosines
+from .words import ENGLISH, GERMAN, language, stem, words
 
 Kind = Literal["email", "uri", "uuid", "date", "time", "number", "id", "name", "quoted", "phone"]
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
-from . import wire
+from . import responses, wire
 from .generation import Generation
 
 
@@ -125,7 +125,7 @@ def responses_object(generation: Generation, status: str | None = None) -> dict[
         "tool_choice": "auto",
         "tools": [],
         "top_p": 1.0,
-        "usage": wire.responses_usage(generation.usage) if done else None,
+        "usage": responses.responses_usage(generation.usage) if done else None,
     }
 
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from patterns.standin.documents import split
-from patterns.standin.prompt import Prompt
-from patterns.standin.relevance import EMBEDDED, Encode, alike, cosines, rarity
-from patterns.standin.words import language, sentences, stems, words
+from .documents import split
+from .prompt import Prompt
+from .relevance import EMBEDDED, Encode, alike, cosines, rarity
+from .words import language, sentences, stems, words
 
 PLAIN = {
     "en": {

@@ -4,10 +4,10 @@ import re
 
 import numpy as np
 
-from patterns.standin.evidence import Candidate, Evidence
-from patterns.standin.relevance import relevance
-from patterns.standin.shapes import Schema, number_in
-from patterns.standin.words import language, negated, sentences, stems, words
+from .evidence import Candidate, Evidence
+from .relevance import relevance
+from .shapes import Schema, number_in
+from .words import language, negated, sentences, stems, words
 
 SUPPORTS = {True: 0.42, False: 0.34}
 """The relevance from which a sentence supports a description, with and without meaning."""

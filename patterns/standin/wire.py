@@ -11,56 +11,42 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from .api_error import APIError
+from .schema_check import check_schema
+
 CREATED = 1_767_225_600  # 2026-01-01T00:00:00Z, on every object: see the module docstring
 FINGERPRINT = "fp_standin_1"
 
 
-class APIError(Exception):
-    """An answer with a status of 400 or more, in OpenAI's error shape."""
-
-    def __init__(
-        self,
-        status: int,
-        message: str,
-        kind: str = "invalid_request_error",
-        param: str | None = None,
-        code: str | None = None,
-        headers: dict[str, str] | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.status, self.headers = status, headers or {}
-        self.body = {"error": {"message": message, "type": kind, "param": param, "code": code}}
-
-
-class _Strict(BaseModel):
+class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class Function(_Strict):
+class Function(Strict):
     name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
     description: str | None = None
     parameters: dict[str, Any] = Field(default_factory=lambda: {"type": "object", "properties": {}})
     strict: bool | None = None
 
 
-class Tool(_Strict):
+class Tool(Strict):
     type: Literal["function"]
     function: Function
 
 
-class JsonSchema(_Strict):
+class JsonSchema(Strict):
     name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
     description: str | None = None
     schema_: Annotated[dict[str, Any], Field(alias="schema")]
     strict: bool | None = None
 
 
-class ResponseFormat(_Strict):
+class ResponseFormat(Strict):
     type: Literal["text", "json_object", "json_schema"]
     json_schema: JsonSchema | None = None
 
 
-class StreamOptions(_Strict):
+class StreamOptions(Strict):
     include_usage: bool = False
     include_obfuscation: bool = False
 
@@ -73,7 +59,7 @@ Temperature = Annotated[float, Field(ge=0, le=2, strict=False)]
 TokenLimit = Annotated[int, Field(ge=1)]
 
 
-class ChatRequest(_Strict):
+class ChatRequest(Strict):
     """`POST /v1/chat/completions`. Fields that change nothing here (such as `user`) are accepted all the same."""
 
     model: str
@@ -103,12 +89,12 @@ CHANGES_NOTHING = {"stream", "stream_options", "user", "metadata", "store", "ser
                    "safety_identifier"}  # fmt: skip
 
 
-class CalledFunction(_Strict):
+class CalledFunction(Strict):
     name: str
     arguments: str
 
 
-class ToolCall(_Strict):
+class ToolCall(Strict):
     model_config = ConfigDict(extra="allow")  # SDKs send back what they were given, and add to it
 
     id: str
@@ -116,7 +102,7 @@ class ToolCall(_Strict):
     function: CalledFunction
 
 
-class Message(_Strict):
+class Message(Strict):
     """One chat message, for checking only; `content` is checked by hand, because its errors depend on the role."""
 
     model_config = ConfigDict(extra="allow")
@@ -127,7 +113,7 @@ class Message(_Strict):
     tool_call_id: str | None = None
 
 
-class EmbeddingRequest(_Strict):
+class EmbeddingRequest(Strict):
     model: str
     input: Annotated[list[str], BeforeValidator(_stops), Field(min_length=1, max_length=2048)]
     encoding_format: Literal["float", "base64"] = "float"
@@ -135,85 +121,9 @@ class EmbeddingRequest(_Strict):
     user: str | None = None
 
 
-class ModerationRequest(_Strict):
+class ModerationRequest(Strict):
     model: str | None = None
     input: Annotated[list[str], BeforeValidator(_stops), Field(min_length=1)]
-
-
-class ResponsesText(_Strict):
-    format: dict[str, Any] | None = None
-    verbosity: str | None = None
-
-
-class ResponsesRequest(_Strict):
-    """`POST /v1/responses`, the part of it that has a counterpart in chat completions."""
-
-    model: str
-    input: str | list[dict[str, Any]]
-    instructions: str | None = None
-    stream: bool | None = None
-    text: ResponsesText | None = None
-    tools: list[dict[str, Any]] | None = None
-    tool_choice: Literal["none", "auto", "required"] | dict[str, Any] | None = None
-    parallel_tool_calls: bool | None = None
-    temperature: Temperature | None = None
-    top_p: Annotated[float, Field(ge=0, le=1, strict=False)] | None = None
-    max_output_tokens: TokenLimit | None = None
-    metadata: dict[str, str] | None = None
-    store: bool | None = None
-    user: str | None = None
-
-    def to_chat(self) -> ChatRequest:
-        """The same request as chat completions say it."""
-        chat: dict[str, Any] = {"model": self.model, "messages": _chat_messages(self)}
-        if self.text and self.text.format and self.text.format.get("type") == "json_schema":
-            schema = {key: value for key, value in self.text.format.items() if key != "type"}
-            chat["response_format"] = {"type": "json_schema", "json_schema": schema}
-        elif self.text and self.text.format:
-            chat["response_format"] = {"type": self.text.format.get("type")}
-        if self.tools is not None:
-            chat["tools"] = [
-                {"type": tool.get("type"), "function": {k: v for k, v in tool.items() if k != "type"}}
-                for tool in self.tools
-            ]
-        if isinstance(self.tool_choice, dict):
-            chat["tool_choice"] = {"type": "function", "function": {"name": self.tool_choice.get("name")}}
-        elif self.tool_choice is not None:
-            chat["tool_choice"] = self.tool_choice
-        same = {"stream", "parallel_tool_calls", "temperature", "top_p"}
-        chat |= {name: getattr(self, name) for name in same if getattr(self, name) is not None}
-        if self.max_output_tokens is not None:
-            chat["max_completion_tokens"] = self.max_output_tokens
-        return parse(ChatRequest, chat)
-
-
-def _chat_messages(request: ResponsesRequest) -> list[dict[str, Any]]:
-    messages: list[dict[str, Any]] = []
-    if request.instructions:
-        messages.append({"role": "system", "content": request.instructions})
-    items = [{"role": "user", "content": request.input}] if isinstance(request.input, str) else request.input
-    for item in items:
-        if item.get("type") == "function_call":
-            call = {"name": item.get("name"), "arguments": item.get("arguments")}
-            tool_call = {"id": item.get("call_id"), "type": "function", "function": call}
-            before = messages[-1] if messages else {}
-            if before.get("tool_calls"):  # calls in a row are parallel calls of one assistant message
-                before["tool_calls"].append(tool_call)
-            else:
-                messages.append({"role": "assistant", "content": None, "tool_calls": [tool_call]})
-        elif item.get("type") == "function_call_output":
-            messages.append({"role": "tool", "tool_call_id": item.get("call_id"), "content": item.get("output")})
-        else:
-            content = item.get("content")
-            if isinstance(content, list):
-                content = [
-                    {"type": "text", "text": part.get("text")}
-                    if isinstance(part, dict) and part.get("type") in ("input_text", "output_text")
-                    else part
-                    for part in content
-                ]
-            messages.append({"role": item.get("role", "user"), "content": content})
-    return messages
 
 
 Checked = TypeVar("Checked", bound=BaseModel)
@@ -261,9 +171,9 @@ def _check_chat(request: ChatRequest) -> None:
     if form and form.type == "json_schema" and form.json_schema is None:
         raise APIError(400, "Missing required parameter: 'response_format.json_schema'.", param="response_format")
     if form and form.json_schema:
-        _check_schema(form.json_schema.schema_, form.json_schema.strict is True, "response_format")
+        check_schema(form.json_schema.schema_, form.json_schema.strict is True, "response_format")
     for tool in request.tools or []:
-        _check_schema(tool.function.parameters, tool.function.strict is True, f"tools.{tool.function.name}")
+        check_schema(tool.function.parameters, tool.function.strict is True, f"tools.{tool.function.name}")
     if form and form.type == "json_object" and "json" not in json.dumps(request.messages).lower():
         message = "'messages' must contain the word 'json' to use 'response_format' of type 'json_object'."
         raise APIError(400, message, param="messages")
@@ -316,75 +226,6 @@ def _check_content(message: Message, where: str, model: str) -> None:
             raise APIError(400, f"Invalid value for '{where}': a part has no '{kind}'.", param=where)
 
 
-# What a keyword's value must be, where a schema gives it.
-_KEYWORDS: dict[type | tuple[type, ...], tuple[str, ...]] = {
-    str: ("$ref", "title", "description", "format", "pattern"),
-    (str, list): ("type",),
-    dict: ("properties", "$defs", "definitions"),
-    list: ("required", "enum", "anyOf", "allOf", "oneOf", "prefixItems", "examples"),
-    (int, float): ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
-    int: ("minLength", "maxLength", "minItems", "maxItems"),
-    (dict, bool): ("items", "additionalProperties"),
-}
-_TYPES = ("object", "array", "string", "number", "integer", "boolean", "null")
-
-
-def _check_schema(schema: dict[str, Any], strict: bool, param: str) -> None:
-    """A JSON schema well formed all the way down, and in strict mode an object at the root."""
-    if strict and schema.get("type") != "object":
-        raise _schema_error(param, "schema must be a JSON Schema of 'type: \"object\"'")
-    _check_part(schema, schema, strict, param)
-
-
-def _check_part(schema: Any, root: dict[str, Any], strict: bool, param: str) -> None:
-    """One schema of a schema. Strict mode has two rules: every object closed, every property required."""
-    if isinstance(schema, bool):
-        return
-    if not isinstance(schema, dict):
-        raise _schema_error(param, f"{schema!r} is not a schema")
-    for kinds, names in _KEYWORDS.items():
-        for name in names:
-            wrong = isinstance(schema.get(name), bool) and not (isinstance(kinds, tuple) and bool in kinds)
-            if name in schema and (wrong or not isinstance(schema[name], kinds)):
-                raise _schema_error(param, f"the value of '{name}' has the wrong type")
-    types = schema.get("type", [])
-    if unknown := [one for one in ([types] if isinstance(types, str) else types) if one not in _TYPES]:
-        raise _schema_error(param, f"{unknown[0]!r} is not valid under any of the given schemas for 'type'")
-    if schema.get("enum") == [] or schema.get("anyOf") == []:
-        raise _schema_error(param, "'enum' and 'anyOf' must not be empty")
-    if any(not isinstance(name, str) for name in schema.get("required", [])):
-        raise _schema_error(param, "'required' is a list of names")
-    if "$ref" in schema and not _resolves(schema["$ref"], root):
-        raise _schema_error(param, f"reference {schema['$ref']!r} can't be resolved")
-    if strict and (schema.get("type") == "object" or "properties" in schema):
-        if schema.get("additionalProperties") is not False:
-            raise _schema_error(param, "'additionalProperties' is required to be supplied and to be false")
-        if missing := [name for name in schema.get("properties", {}) if name not in schema.get("required", [])]:
-            raise _schema_error(param, f"'required' must list every property; {missing[0]!r} is missing")
-    for name in ("properties", "$defs", "definitions"):
-        for child in schema.get(name, {}).values():
-            _check_part(child, root, strict, param)
-    for name in ("anyOf", "allOf", "oneOf", "prefixItems"):
-        for child in schema.get(name, []):
-            _check_part(child, root, strict, param)
-    if "items" in schema:
-        _check_part(schema["items"], root, strict, param)
-
-
-def _resolves(reference: str, root: Any) -> bool:
-    at = root
-    for step in reference.removeprefix("#").split("/")[1:]:
-        step = step.replace("~1", "/").replace("~0", "~")
-        if not isinstance(at, dict) or step not in at:
-            return False
-        at = at[step]
-    return reference.startswith("#") and isinstance(at, dict)
-
-
-def _schema_error(param: str, reason: str) -> APIError:
-    return APIError(400, f"Invalid schema for '{param}': {reason}.", param=param, code="invalid_json_schema")
-
-
 def digest(*parts: object) -> str:
     """24 hex digits that stand for `parts`: ids that are the same whenever the request is the same."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:24]
@@ -397,16 +238,6 @@ def usage(prompt: int, completion: int, cached: int) -> dict[str, Any]:
         "total_tokens": prompt + completion,
         "prompt_tokens_details": {"cached_tokens": cached, "audio_tokens": 0},
         "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 0},
-    }
-
-
-def responses_usage(chat: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "input_tokens": chat["prompt_tokens"],
-        "input_tokens_details": {"cached_tokens": chat["prompt_tokens_details"]["cached_tokens"]},
-        "output_tokens": chat["completion_tokens"],
-        "output_tokens_details": {"reasoning_tokens": 0},
-        "total_tokens": chat["total_tokens"],
     }
 
 

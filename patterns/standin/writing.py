@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from patterns.standin import reading, shapes
-from patterns.standin.evidence import Candidate, Evidence
-from patterns.standin.naming import phrases, short
-from patterns.standin.relevance import relevance
-from patterns.standin.shapes import Schema
-from patterns.standin.spans import Kind
-from patterns.standin.words import clipped, language, sentences, stems, words
+from . import reading, shapes
+from .evidence import Candidate, Evidence
+from .naming import phrases, short
+from .relevance import relevance
+from .shapes import Schema
+from .spans import Kind
+from .words import clipped, language, sentences, stems, words
 
 _KINDS: tuple[tuple[str, set[Kind]], ...] = (
     (r"e ?mail", {"email"}),

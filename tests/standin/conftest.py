@@ -1,19 +1,19 @@
 """A stand-in on a real socket for the whole session; each test has a key, and so dials and a log, of its own."""
 
+import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx2
 import openai
 import pytest
-from standin_requests import FAST
+from standin_requests import FAST, Log, Turn
 
 from patterns.standin.dials import Dials
 from patterns.standin.server import Server, serve_in_thread
 
-Turn = Callable[..., None]
-Log = Callable[[], list[dict[str, Any]]]
+NO_TLS = False  # plain HTTP: loading certificates would take 20 ms a client
 
 
 @pytest.fixture(scope="session")
@@ -31,19 +31,24 @@ def key() -> str:
 @pytest.fixture
 def http(server: Server, key: str) -> Iterator[httpx2.Client]:
     """For where bytes, headers or bodies that no SDK would send matter."""
-    with httpx2.Client(base_url=server.base_url, headers={"authorization": f"Bearer {key}"}, timeout=30) as client:
+    headers = {"authorization": f"Bearer {key}"}
+    with httpx2.Client(base_url=server.base_url, headers=headers, timeout=30, verify=NO_TLS) as client:
         yield client
 
 
 @pytest.fixture
 def client(server: Server, key: str) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=server.base_url, api_key=key, max_retries=0, timeout=30) as client:
+    inner = openai.DefaultHttpxClient(verify=NO_TLS)
+    with openai.OpenAI(base_url=server.base_url, api_key=key, max_retries=0, timeout=30, http_client=inner) as client:
         yield client
 
 
 @pytest.fixture
 async def aclient(server: Server, key: str) -> AsyncIterator[openai.AsyncOpenAI]:
-    async with openai.AsyncOpenAI(base_url=server.base_url, api_key=key, max_retries=0, timeout=30) as client:
+    inner = openai.DefaultAsyncHttpxClient(verify=NO_TLS)
+    async with openai.AsyncOpenAI(
+        base_url=server.base_url, api_key=key, max_retries=0, timeout=30, http_client=inner
+    ) as client:
         yield client
 
 
@@ -59,9 +64,17 @@ def turn(server: Server, http: httpx2.Client) -> Turn:
 
 @pytest.fixture
 def log(server: Server, http: httpx2.Client) -> Log:
-    """The provider's log of this test's key, oldest first."""
+    """The provider's log of this test's key, oldest first, once nothing runs any more (or after a second).
+
+    A client may have read the last byte a moment before the provider has written down that it was the last.
+    """
 
     def read() -> list[dict[str, Any]]:
-        return http.get(server.base_url.replace("/v1", "/standin/log")).raise_for_status().json()["data"]
+        until = time.monotonic() + 1
+        while True:
+            entries = http.get(server.base_url.replace("/v1", "/standin/log")).raise_for_status().json()["data"]
+            if not any(entry["ended"] == "running" for entry in entries) or time.monotonic() > until:
+                return entries
+            time.sleep(0.005)
 
     return read

@@ -1,7 +1,11 @@
 """What the tests of the provider ask: an invented aquarium, which has nothing to do with the course's own data."""
 
 import json
+from collections.abc import Callable
 from typing import Any
+
+Turn = Callable[..., None]  # sets the dials of this test's key
+Log = Callable[[], list[dict[str, Any]]]  # reads the log of this test's key
 
 SMALL, LARGE = "standin-small", "standin-large"
 FAST = {"time_to_first_token": 0, "tokens_per_second": 1e6}

