@@ -51,6 +51,8 @@ $(VENV)/.ready: $(BIN)/uv requirements.lock
 	$(call INSTALL,requirements.lock)
 	@echo "[3/4] Installing the project itself ..."
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --offline --editable .
+	@# JupyterLab would ask for news from the network, and the course needs none.
+	@$(BIN)/jupyter labextension disable --level=sys_prefix "@jupyterlab/apputils-extension:announcements" >/dev/null 2>&1 || true
 	@touch $@
 
 $(VENV)/.ready-test: $(VENV)/.ready requirements-test.lock

@@ -75,7 +75,7 @@ def provider() -> Provider:
     Raises CallerError for an unknown provider, a missing key or address, and a stand-in that was never set up.
     """
     name = os.environ.get("PATTERNS_PROVIDER") or "standin"
-    known = _catalogue()
+    known = catalogue()
     if name not in known:
         raise CallerError(
             f"PATTERNS_PROVIDER={name!r} names no provider.", f"Use one of: {', '.join(known)}.", "unknown_provider"
@@ -114,7 +114,7 @@ def _launch(entry_point: str) -> str:
 
 @cache
 def _provider(name: str, base_url: str, key: str, overrides: tuple[tuple[str, str], ...]) -> Provider:
-    settings = _catalogue()[name]
+    settings = catalogue()[name]
     tiers = {tier: _tier(settings, tier, values) for tier, values in settings.get("tiers", {}).items()}
     for tier, model in overrides:
         tiers[tier] = _tier(settings, tier, {**settings.get("tiers", {}).get(tier, {}), "model": model})
@@ -167,7 +167,8 @@ def _model_overrides() -> tuple[tuple[str, str], ...]:
 
 
 @cache
-def _catalogue() -> dict[str, Any]:
+def catalogue() -> dict[str, Any]:
+    """The contents of `models.toml`: settings and tiers by provider."""
     return tomllib.loads((Path(__file__).parent / "models.toml").read_text(encoding="utf-8"))
 
 

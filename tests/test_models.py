@@ -209,7 +209,7 @@ def test_cost_counts_cached_tokens_at_their_own_price() -> None:
 
 
 def test_judge_is_never_the_judged_model() -> None:
-    for name, settings in models._catalogue().items():
+    for name, settings in models.catalogue().items():
         tiers = settings["tiers"]
         if "judge" in tiers:
             judged = {tiers[tier]["model"] for tier in ("small", "large")}

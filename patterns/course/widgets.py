@@ -21,7 +21,7 @@ REFRESH_SECONDS = 0.05  # a screen needs no more, and a fast model would flood t
 STYLE = """<style>
 .stream-text{min-height:9em;line-height:1.45;padding:.5em .75em;border:1px solid var(--jp-border-color2,#bbb);
  white-space:normal;border-radius:6px;background:var(--jp-layout-color1,#fff);color:var(--jp-ui-font-color1,#222);overflow-wrap:anywhere}
-.stream-chips{min-height:1.9em}
+.stream-chips{min-height:2.7em}
 .stream-chips .chip{display:inline-block;margin:0 .35em .35em 0;padding:0 .6em;border-radius:1em;font-size:85%;
  border:1px solid var(--jp-border-color1,#888);color:var(--jp-ui-font-color1,#222)}
 .stream-chips .current{border-style:dashed;font-weight:600}
