@@ -12,7 +12,7 @@ WEIGHTS := .cache/minilm/weights.json
 
 lab: setup
 	@echo "Opening JupyterLab. If no browser opens, use the address that it prints below. Stop it with Ctrl-C."
-	@$(BIN)/jupyter lab $(ROOT) notebooks/00_start_here.ipynb
+	@$(BIN)/jupyter lab $(ROOT) --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
 
 setup: $(VENV)/.ready $(WEIGHTS)
 
