@@ -1,28 +1,30 @@
-"""Row 10: throughput of the stand-in's ``encode`` on short texts ÷ Chroma's own default embedder, and exactness.
+"""Row 10: the stand-in's `encode` next to Chroma's own default embedder: throughput, exactness, retrieval quality.
 
-Both compute the same vectors from the same weights on the same runtime. Chroma's class (``ONNXMiniLM_L6_V2``) runs
+Both compute the same vectors from the same weights on the same runtime. Chroma's class (`ONNXMiniLM_L6_V2`) runs
 unchanged; only its download folder points at a model with the inputs and the output that it expects, made from the
 installed graph. So the row compares how the two feed one model, and not the graph that Chroma would download.
-
-``python benchmarks/embeddings.py`` prints the row; it needs the installed weights (`make setup`).
 """
-
-from __future__ import annotations
 
 import json
 import random
+import re
 import shutil
-import statistics
 import tempfile
 import time
-from importlib.metadata import version
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-TEXTS, ROUNDS = 256, 5
-REFERENCE = Path(__file__).parents[1] / "tests" / "standin" / "minilm_reference.json"
+from . import measure
+from .measure import Entry
+
+TEXTS = 256
+CUTOFF, RESAMPLES, SEED = 10, 2_000, 10
+REFERENCE = measure.ROOT / "tests" / "standin" / "minilm_reference.json"
+PEER = "Chroma's ONNXMiniLM_L6_V2"
+VERSIONS = ("chromadb", "onnxruntime", "tokenizers", "numpy")
 
 OPENINGS = "where is|how do i change|please cancel|i cannot find|can you check|why was i charged for|when will you send"
 THINGS = (
@@ -30,16 +32,18 @@ THINGS = (
 )
 ENDINGS = "today|from last week|for my sister|before friday|again|in the app|that came broken|at the new address|"
 
+Encode = Callable[[Sequence[str]], Any]
+
 
 def short_texts(count: int) -> list[str]:
     """Questions of 4 to 12 words, put together from word lists with a fixed seed."""
-    draw = random.Random(10)
+    draw = random.Random(SEED)
     parts = [column.split("|") for column in (OPENINGS, THINGS, ENDINGS)]
     return [" ".join(draw.choice(column) for column in parts).strip() for _ in range(count)]
 
 
 def chroma_embedder(folder: Path) -> Any:
-    """Chroma's default embedder on the installed weights; ``folder`` receives its model files."""
+    """Chroma's default embedder on the installed weights; `folder` receives its model files."""
     import onnx
     from chromadb.utils.embedding_functions.onnx_mini_lm_l6_v2 import ONNXMiniLM_L6_V2
 
@@ -63,63 +67,108 @@ def chroma_embedder(folder: Path) -> Any:
     return OnInstalledWeights()
 
 
-def seconds(encode: Any, texts: list[str]) -> float:
-    start = time.perf_counter()
-    encode(texts)
-    return time.perf_counter() - start
-
-
 def lowest_cosine(a: np.ndarray, b: np.ndarray) -> float:
     return float(((a * b).sum(axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)).min())
 
 
-def row() -> list[dict[str, object]]:
-    """Two entries of the scoreboard: the throughput ratio and the lowest cosine to the reference vectors."""
+def throughput() -> list[Entry]:
     from patterns.standin.embedding import encode
 
     texts = short_texts(TEXTS)
+
+    def seconds(encode: Encode) -> float:
+        started = time.perf_counter()
+        encode(texts)
+        return time.perf_counter() - started
+
     with tempfile.TemporaryDirectory() as folder:
         chroma = chroma_embedder(Path(folder))
         agreement = lowest_cosine(np.array(chroma(texts[:32])), encode(texts[:32]))  # warms both up, too
-        ours, theirs = [], []
-        for _ in range(ROUNDS):
-            ours.append(seconds(encode, texts))
-            theirs.append(seconds(chroma, texts))
-    ratio = statistics.median(b / a for a, b in zip(ours, theirs, strict=True))
+        measured = measure.interleaved({"ours": lambda: seconds(encode), "Chroma": lambda: seconds(chroma)})
+    ours, theirs = measured["ours"], measured["Chroma"]
+    note = (
+        f"{TEXTS} texts of at most 12 words: {measure.milliseconds(ours)} against {measure.milliseconds(theirs)}; "
+        f"{measure.spread(theirs, ours)}; lowest cosine between the two {agreement:.6f}"
+    )
+    metric = "embedding throughput ÷ Chroma's default embedder, short texts"
+    return [Entry(10, metric, measure.ratio(theirs, ours), "≥ 5", {PEER: 1.0}, measure.versions(*VERSIONS), note)]
+
+
+def exactness() -> list[Entry]:
+    from patterns.standin.embedding import encode
 
     entries = json.loads(REFERENCE.read_text(encoding="utf-8"))["texts"]
     reference = np.array([entry["vector"] for entry in entries])
     cosine = lowest_cosine(encode([entry["text"] for entry in entries]), reference)
+    note = f"{len(entries)} texts: short, empty, non-Latin, and longer than the model reads"
+    metric = "lowest cosine to sentence-transformers' vectors"
+    return [Entry(10, metric, cosine, "≥ 0.9999", {}, measure.versions(*VERSIONS), note)]
 
-    per_text = [1000 * statistics.median(times) / TEXTS for times in (ours, theirs)]
-    versions = {name: version(name) for name in ("chromadb", "onnxruntime", "tokenizers", "numpy")}
+
+# retrieval quality on the Cranfield collection
+
+
+def records(text: str) -> list[str]:
+    """Title (.T, which queries lack) and text (.W) of each record of a Cranfield file, in order, on one line."""
+    found = []
+    for record in re.split(r"^\.I .*\n", text, flags=re.MULTILINE)[1:]:
+        head, _, body = record.partition(".W\n")
+        title = head.partition(".T\n")[2].partition(".A\n")[0]
+        found.append(" ".join(f"{title} {body}".split()))
+    return found
+
+
+def judgements(text: str) -> dict[int, frozenset[int]]:
+    """Relevant documents by query, both counted from 0: codes 1 (best) to 4. Code -1 is no judgement of relevance."""
+    rows = [tuple(map(int, line.split())) for line in text.splitlines() if line.strip()]
+    relevant: dict[int, set[int]] = {query - 1: set() for query, _, _ in rows}
+    for query, document, code in rows:
+        if code > 0:
+            relevant[query - 1].add(document - 1)
+    return {query: frozenset(documents) for query, documents in relevant.items()}
+
+
+def ndcg(ranked: Sequence[int], relevant: frozenset[int]) -> float:
+    """nDCG of the first `CUTOFF` documents with gain 1 for each relevant one."""
+    discounts = 1 / np.log2(np.arange(2, CUTOFF + 2))
+    gained = sum(discounts[place] for place, document in enumerate(ranked[:CUTOFF]) if document in relevant)
+    return float(gained / discounts[: min(CUTOFF, len(relevant))].sum())
+
+
+def each_ndcg(encode: Encode, documents: Sequence[str], queries: Sequence[str], relevant: Any) -> np.ndarray:
+    """One nDCG a query, shape (queries,)."""
+    similarity = np.round(np.asarray(encode(queries)) @ np.asarray(encode(documents)).T, 4)
+    ranking = np.argsort(-similarity, axis=1, kind="stable")[:, :CUTOFF]
+    return np.array([ndcg(ranking[query].tolist(), found) for query, found in relevant.items()])
+
+
+def interval(values: np.ndarray) -> tuple[float, float]:
+    """95% bootstrap interval of the mean."""
+    draws = np.random.default_rng(SEED).choice(values, (RESAMPLES, len(values)))
+    low, high = np.percentile(draws.mean(axis=1), [2.5, 97.5])
+    return float(low), float(high)
+
+
+def retrieval_quality() -> list[Entry]:
+    from patterns.standin.embedding import encode
+
+    folder = measure.bench_data("cranfield")
+    text = {
+        name: (folder / name).read_text(encoding="utf-8") for name in ("cran.all.1400", "cran.qry", "cranqrel.fixed")
+    }
+    documents, queries = records(text["cran.all.1400"]), records(text["cran.qry"])
+    relevant = judgements(text["cranqrel.fixed"])
+    ours = each_ndcg(encode, documents, queries, relevant)
+    with tempfile.TemporaryDirectory() as name:
+        theirs = each_ndcg(chroma_embedder(Path(name)), documents, queries, relevant)
+    (low, high), (worse, better) = interval(ours), interval(ours - theirs)
     note = (
-        f"{TEXTS} texts of at most 12 words, {ROUNDS} interleaved rounds; median {per_text[0]:.2f} ms a text against "
-        f"{per_text[1]:.2f} ms; lowest cosine between the two {agreement:.6f}"
+        f"{len(queries)} queries, {len(documents)} abstracts, relevant or not; 95% interval {low:.3f} to {high:.3f}. "
+        f"Ours less Chroma's: {(ours - theirs).mean():+.4f} ({worse:+.4f} to {better:+.4f})"
     )
-    return [
-        {
-            "row": 10,
-            "metric": "embedding throughput ÷ Chroma's default embedder, short texts",
-            "value": round(ratio, 2),
-            "goal": "≥ 5",
-            "holds": ratio >= 5,
-            "peers": {"chromadb ONNXMiniLM_L6_V2": 1.0},
-            "versions": versions,
-            "note": note,
-        },
-        {
-            "row": 10,
-            "metric": "lowest cosine to sentence-transformers' vectors",
-            "value": round(cosine, 7),
-            "goal": "≥ 0.9999",
-            "holds": cosine >= 0.9999,
-            "peers": {},
-            "versions": versions,
-            "note": f"{len(entries)} texts: short, empty, non-Latin, and longer than the model reads",
-        },
-    ]
+    metric = "nDCG@10 on Cranfield (absolute, not a ratio)"
+    peers = {PEER: round(float(theirs.mean()), 4)}
+    return [Entry(10, metric, float(ours.mean()), "", peers, measure.versions(*VERSIONS), note)]
 
 
-if __name__ == "__main__":
-    print(json.dumps(row(), indent=1, ensure_ascii=False))
+PARTS = (throughput, exactness, retrieval_quality)

@@ -95,13 +95,19 @@ def pick(question: str, user: User, count: int) -> tuple[Document, ...]:
     from a new one.
     """
     wanted = words(question)
-    allowed = [article for article in articles() if article.visible_to(user) and article.lang == user.language]
+    scored = [
+        (3 * len(wanted & title) + len(wanted & text), article)
+        for article, title, text in _words_of_articles()
+        if article.visible_to(user) and article.lang == user.language
+    ]
+    best = sorted(scored, key=lambda pair: (-pair[0], pair[1].id))[:count]
+    return tuple(article.document() for score, article in best if score)
 
-    def shared(article: Article) -> float:
-        return 3 * len(wanted & words(article.title)) + len(wanted & words(article.text))
 
-    best = sorted(allowed, key=lambda article: (-shared(article), article.id))[:count]
-    return tuple(article.document() for article in best if shared(article) > 0)
+@cache
+def _words_of_articles() -> tuple[tuple[Article, frozenset[str], frozenset[str]], ...]:
+    """Every article with the words of its title and of its text: taken apart once, not at every question."""
+    return tuple((article, words(article.title), words(article.text)) for article in articles())
 
 
 @cache

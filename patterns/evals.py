@@ -18,8 +18,14 @@ from .errors import CallerError
 from .events import Handler, Turn
 from .streaming_ux import Timing, measure
 
+# What models say when they do not know. Read your own model's refusals and extend it: a program cannot read intent.
 NOT_KNOWN = re.compile(
-    r"could not find|do(es)? not (contain|know)|don't know|cannot find|konnte ich .* nicht finden", re.IGNORECASE
+    r"\b(?:could|can|did|do|does|was|am)(?:'t|n't| ?not|’t|n’t)(?: be)?(?: \w+)? "
+    r"(?:find|found|contain|know|mention|say|cover|include|help|answer|provide|able|have)"
+    r"|\bno information\b|\bunable to\b|\bnot (?:covered|mentioned|able)\b"
+    r"|\b(?:konnte|kann|weiß)\b.{0,60}\bnicht\b|\bnichts (?:dazu |darüber )?(?:gefunden|finden)"
+    r"|\bkeine (?:Information|Angabe)",
+    re.IGNORECASE,
 )
 
 
@@ -165,9 +171,11 @@ def table(runs: dict[str, Scores]) -> str:
 async def scorecard(stem: str, **handlers: Handler) -> dict[str, list[Outcome]]:
     """Run the cases of `stem` against each handler, one handler after the other, and print the table.
 
+    A first pass that is not measured warms the provider's caches, so that whoever comes second gains nothing by it.
     Returns the outcomes, for a closer look at what failed.
     """
     cases = load(stem)
+    await run(next(iter(handlers.values())), cases, concurrency=len(cases))
     outcomes = {name.replace("_", " "): await run(handler, cases) for name, handler in handlers.items()}
     print(f"{len(cases)} cases from data/evals/{stem}.yaml\n")
     print(table({name: scores(results) for name, results in outcomes.items()}))

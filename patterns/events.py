@@ -157,7 +157,7 @@ class Answer(BaseModel):
     proposed_tool_call: dict[str, Any] | None = None
     served: Literal["live", "cached", "stale", "simplified", "unavailable", "handoff"] = "live"
     tier: str = ""
-    cost_usd: float | None = None  # None: the price of the model is not known
+    cost_usd: float | None = None  # of the call that made the answer; None: the model's price is not known
     trace_id: str = ""
 
 

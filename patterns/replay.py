@@ -39,9 +39,13 @@ class Replay:
     async def read(self, turn: Turn, after: int = 0) -> AsyncGenerator[tuple[int, Event], None]:
         """Yield (number, event), from number `after` + 1 on. The first reader of a request id starts the turn.
 
-        Raises CallerError when the request id belongs to another user, and what the handler raised.
+        Raises CallerError when the request id belongs to another user or its events are no longer kept, and what the
+        handler raised.
         """
         recording = self._recordings.get(turn.request_id)
+        if recording is None and after:
+            # Starting over here would glue a second answer to the first.
+            raise CallerError("This answer is no longer kept.", "Ask again.", "bad_request")
         if recording is None:
             recording = self._recordings[turn.request_id] = _Recording(turn.user)
             recording.task = asyncio.create_task(self._record(turn, recording))

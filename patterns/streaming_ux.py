@@ -183,7 +183,8 @@ def looks_buffered(chunks: Sequence[float], minimum: int = 10) -> bool:
 
 # showing model text
 
-_LINK = re.compile(r"\[([^\]\n]{1,200})\]\(([^()\s]{1,2000})\)")
+# A Markdown link; its target may hold one pair of parentheses, as in "A_(b)".
+_LINK = re.compile(r"\[([^\]\n]{1,200})\]\(((?:[^()\s]|\([^()\s]*\)){1,2000})\)")
 SAFE_SCHEMES = ("http", "https", "mailto")
 
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,12 @@ async def test_stop_from_another_thread_stops_the_provider(turn_dials: Dial) -> 
     panel.stop()  # nothing runs: nothing happens
 
 
+async def test_a_panel_that_shows_the_whole_reports_what_the_reader_saw(turn_dials: Dial) -> None:
+    turn_dials(tokens_per_second=200)
+    view = await StreamPanel("A title", whole=True).run(complete_assistant.build(), QUESTION)
+    assert view.first_token == view.ended and len(view.chunks) == 1 and "1 piece" in view.times()
+
+
 async def test_an_interrupted_cell_leaves_nothing_running(turn_dials: Dial) -> None:
     turn_dials(tokens_per_second=40)
     cell = asyncio.create_task(StreamPanel("A title").run(complete_assistant.build(), QUESTION))
@@ -107,6 +114,14 @@ async def test_dials_are_at_rest_after_the_block_even_when_it_fails(turn_dials: 
     assert [piece async for piece in calls.stream([{"role": "user", "content": "hello"}], max_tokens=1)]
 
 
+def test_a_block_of_dials_inside_another_gives_the_outer_ones_back(turn_dials: Dial) -> None:
+    with control.dials(jitter=0.5):
+        with control.dials(rate_limited=1.0):
+            assert control._ask("GET", "dials")["jitter"] == 0.5
+        assert control._ask("GET", "dials")["rate_limited"] == 0.0
+        assert control._ask("GET", "dials")["jitter"] == 0.5
+
+
 def test_an_unknown_dial_is_named() -> None:
     with pytest.raises(CallerError, match="no dial 'warp'"), control.dials(warp=9):
         pass
@@ -116,7 +131,7 @@ def test_a_real_provider_has_no_dials(monkeypatch: pytest.MonkeyPatch, capsys: p
     monkeypatch.setenv("PATTERNS_PROVIDER", "ollama")
     with control.dials(rate_limited=1.0) as turned:
         assert not turned
-    assert "No dials on a real provider" in capsys.readouterr().out
+    assert "A real provider has no dials" in capsys.readouterr().out
     assert control.provider_log() == []
 
 
@@ -167,8 +182,23 @@ async def read_it_all(handler: Any, turn: Turn) -> float:
     return 0.1
 
 
-async def no_number(handler: Any, turn: Turn) -> str:
-    return "soon"
+async def no_request(handler: Any, turn: Turn) -> float:
+    return 0.1
+
+
+async def leaves_it_open(handler: Any, turn: Turn) -> float:
+    async for event in handler(turn):
+        if isinstance(event, TextDelta):
+            break
+    return 0.1
+
+
+async def made_up(handler: Any, turn: Turn) -> float:
+    async with aclosing(handler(turn)) as events:
+        async for event in events:
+            if isinstance(event, TextDelta):
+                break
+    return 7.0
 
 
 def pass_everything(_: int) -> Any:
@@ -177,7 +207,9 @@ def pass_everything(_: int) -> Any:
 
 WRONG: list[tuple[str, Any, str]] = [
     ("first_token_seconds", read_it_all, "generated all"),
-    ("first_token_seconds", no_number, "saw no request"),
+    ("first_token_seconds", no_request, "saw no request"),
+    ("first_token_seconds", leaves_it_open, "goes on generating"),
+    ("first_token_seconds", made_up, "it returned 7.00 s"),
     ("at_most", pass_everything, "generated all"),
     ("cap_characters", pass_everything, "newest 0 of 10 messages fit, not 10"),
     ("cap_characters", lambda n: 1 / 0, "ZeroDivisionError"),
@@ -188,7 +220,7 @@ WRONG: list[tuple[str, Any, str]] = [
 async def test_a_wrong_solution_hears_what_was_seen(
     turn_dials: Dial, capsys: pytest.CaptureFixture[str], name: str, solution: Any, said: str
 ) -> None:
-    turn_dials(tokens_per_second=400)
+    turn_dials(tokens_per_second=100)
     await exercises.check(name, solution)
     line = capsys.readouterr().out
     assert line.startswith("○ Not yet") and said in line

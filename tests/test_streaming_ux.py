@@ -126,6 +126,14 @@ async def test_a_cut_stream_is_retried_behind_a_reset_and_fails_with_a_sentence(
     assert outcomes[-2:] == ["stream_cut", "stream_cut"]
 
 
+async def test_a_stream_that_breaks_once_is_streamed_again_and_ends_well(turn_dials: Dial) -> None:
+    whole = text_of(await collect(complete_assistant.build()))
+    turn_dials(cut_after=5, only_first=1)
+    events = await collect(complete_assistant.build())
+    assert [event.kind for event in events if not isinstance(event, Status | TextDelta)] == ["reset", "answer"]
+    assert text_of(events) == whole
+
+
 async def test_a_buffering_hop_is_noticed(turn_dials: Dial) -> None:
     turn_dials(tokens_per_second=200)
     direct = await streaming_ux.measure(complete_assistant.build(), QUESTION)
@@ -333,6 +341,16 @@ async def test_a_guessed_request_id_opens_nobody_elses_answer() -> None:
         async with aclosing(replay.read(thief)) as events:
             assert [number async for number, _ in events] == []
     await replay.stop(turn.request_id)
+
+
+async def test_what_is_no_longer_kept_is_not_asked_again(turn_dials: Dial) -> None:
+    turn, replay = Turn("?"), Replay(spoken(3), keep_seconds=0.05)
+    async with aclosing(replay.read(turn)) as events:
+        assert len([number async for number, _ in events]) == 4
+    await asyncio.sleep(0.2)
+    with pytest.raises(CallerError, match="no longer kept"):
+        async with aclosing(replay.read(turn, after=2)) as events:
+            assert [number async for number, _ in events] == []
 
 
 async def test_replay_hands_on_what_the_handler_raised() -> None:

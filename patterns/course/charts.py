@@ -39,6 +39,9 @@ def gantt(runs: Mapping[str, Sequence[float]], title: str = "When each piece of 
         axes.vlines(list(arrivals), lane - 0.25, lane + 0.25, color=GOOD, linewidth=0.7)
         pieces = "1 piece" if len(arrivals) == 1 else f"{len(arrivals)} pieces"
         words.append(f"{name}: {pieces}, first after {first:.2f} s, last after {last:.2f} s")
+        if len(arrivals) == 1:
+            axes.plot(first, lane, marker="D", color=GOOD)
+    axes.margins(x=0.03)
     axes.set_yticks(range(len(runs)), labels=list(runs))
     axes.invert_yaxis()
     axes.set_xlabel("seconds after the question (hatched: nothing to read yet)")
@@ -53,7 +56,7 @@ def lines(
     words = []
     for position, (name, points) in enumerate(series.items()):
         xs, ys = list(points), list(points.values())
-        colour = (GOOD, BAD, INK, WAIT)[position % 4]
+        colour = (BAD, GOOD, INK, WAIT)[position % 4]
         axes.plot(xs, ys, color=colour, marker=MARKERS[position % 4], linewidth=1.6)
         axes.annotate(name, (xs[-1], ys[-1]), xytext=(6, 0), textcoords="offset points", color=colour, va="center")
         words.append(f"{name} goes from {ys[0]:.2f} {unit} at {xs[0]:g} to {ys[-1]:.2f} {unit} at {xs[-1]:g}")

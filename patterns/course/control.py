@@ -23,19 +23,21 @@ def has_dials() -> bool:
 
 @contextmanager
 def dials(**values: Any) -> Iterator[bool]:
-    """Turn dials for the duration of a `with` block, for this kernel's key only; afterwards all are at rest again.
+    """Turn dials for the duration of a `with` block, for this kernel's key only; afterwards they are as before.
 
-    Yields whether there are dials to turn. Raises CallerError for a dial that does not exist.
+    Yields whether there are dials to turn: what a cell claims about a fault holds only then. Raises CallerError for a
+    dial that does not exist.
     """
     if not has_dials():
-        print("(No dials on a real provider: what follows shows the provider as it is.)")
+        print("(A real provider has no dials. This cell shows its fault on the stand-in only.)")
         yield False
         return
-    turn(**values)
+    before = _ask("GET", "dials")
+    turn(**(before | values))
     try:
         yield True
     finally:
-        turn()
+        turn(**before)
 
 
 def turn(**values: Any) -> None:

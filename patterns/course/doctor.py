@@ -11,6 +11,7 @@ from ..errors import PatternsError
 
 PACKAGES = ("openai", "chromadb", "jupyterlab", "ipywidgets", "matplotlib")
 FREE_BYTES = 500 * 2**20
+TOKENS_READ, TOKENS_WRITTEN = 1_800, 120  # a usual call of the assistant, as the ledger of notebook 01 shows it
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +29,16 @@ def versions() -> str:
     return " · ".join([*found, *(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)])
 
 
-def begin() -> None:
-    """The first output of every notebook: versions, and which provider will answer at what cost."""
+def begin(calls: int) -> None:
+    """The first output of every notebook: versions, and which provider will answer, at about what cost.
+
+    `calls` is how many model calls the notebook makes; on a paid provider, their price is estimated before the first.
+    """
     print(versions())
     print(models.notice())
+    if models.provider().paid:
+        price = models.provider().tier("large").cost(calls * TOKENS_READ, calls * TOKENS_WRITTEN)
+        print(f"this notebook makes about {calls} calls: {'price unknown' if price is None else f'about ${price:.2f}'}")
 
 
 async def examine() -> list[Finding]:

@@ -56,6 +56,12 @@ class View:
         """The view once the reader has pressed Stop."""
         return replace(self, stopped=True, ended=seconds)
 
+    def as_a_whole(self) -> "View":
+        """What a reader saw who was shown nothing before the end: one piece, the first and last."""
+        if self.ended is None or not self.tokens:
+            return self
+        return replace(self, first_token=self.ended, chunks=(self.ended,), tokens=1)
+
     @property
     def state(self) -> str:
         if self.failed:
@@ -87,5 +93,5 @@ class View:
             parts.append(f"first token {self.first_token:.2f} s")
         if self.ended is not None:
             parts.append(f"total {self.ended:.2f} s")
-        parts.append(f"{self.tokens} pieces")
+        parts.append("1 piece" if self.tokens == 1 else f"{self.tokens} pieces")
         return " · ".join(parts)

@@ -55,12 +55,13 @@ class StreamPanel(PlainText, ipywidgets.VBox):
         self.button.on_click(lambda _: self.stop())
         self._title = title
         heading = ipywidgets.HTML(f'{STYLE}<div class="stream-title">{title}</div>')
-        super().__init__([heading, self._chips, self._text, self._times, self.button])
+        parts = [heading, self._chips, self._text, self._times]
+        super().__init__(parts if whole else [*parts, self.button])
         self.layout.width = "100%"
         self._show(View(), 0.0)
 
     def __repr__(self) -> str:
-        return f"[{self._title}: run the cell to see it move]"
+        return f"[widget · {self._title} · run the cell to see it move]"
 
     def stop(self) -> None:
         """Abort the running turn. Safe from any thread; does nothing when none runs."""
@@ -91,6 +92,8 @@ class StreamPanel(PlainText, ipywidgets.VBox):
             await asyncio.gather(task, clock, return_exceptions=True)
         if pressed and self._view.ended is None:
             self._view = self._view.stop(pressed[0])
+        if self._whole:
+            self._view = self._view.as_a_whole()
         self._show(self._view, time.perf_counter() - started)
         return self._view
 
@@ -115,7 +118,7 @@ class StreamPanel(PlainText, ipywidgets.VBox):
 
 async def race(handler: Handler, turn: Turn) -> tuple[View, View]:
     """The same question twice, side by side: shown when it is whole, and shown as it comes. Returns both views."""
-    whole, streamed = StreamPanel("Blocking: all at the end", whole=True), StreamPanel("Streaming: as it comes")
+    whole, streamed = StreamPanel("Blocking, all at the end", whole=True), StreamPanel("Streaming, as it comes")
     display(SideBySide([whole, streamed]))
     first, second = await asyncio.gather(whole.run(handler, turn), streamed.run(handler, turn))
     return first, second

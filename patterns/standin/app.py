@@ -132,7 +132,7 @@ class StandIn:
             raise APIError(400, f"The model '{name}' is a {model.kind} model and does not answer here.", param="model")
         scope.requests += 1
         scope.log.append(entry)
-        dials = scope.dials
+        dials = scope.dials.for_request(scope.requests)
         if name in dials.outage or "*" in dials.outage:
             raise APIError(503, f"The model '{name}' is overloaded or down.", "server_error", code="unavailable")
         if dials.draw("rate_limited", "429", scope.requests):
@@ -185,7 +185,7 @@ class StandIn:
         model = self._model(asked.model, "chat", scope, entry)
         varies = asked.seed is None and asked.temperature != 0
         prompt = wire.digest(asked.model_dump(exclude=wire.CHANGES_NOTHING))
-        occasion = Occasion(scope.dials, scope.requests, prompt, varies)
+        occasion = Occasion(scope.dials.for_request(scope.requests), scope.requests, prompt, varies)
         generation: Generation = await self._think(prepare, asked, model, occasion, scope.name, self._cache, started)
         entry.prompt_tokens, entry.cached_tokens = generation.prompt_tokens, generation.cached_tokens
         entry.tokens_planned = len(generation.pieces)

@@ -52,6 +52,7 @@ class EventStream(Response):
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             async with aclosing(self._frames) as frames:  # pyright: ignore[reportArgumentType]
                 async for frame in frames:
+                    self._entry.tokens_sent = self._generation.sent  # the log can be read meanwhile
                     if self._generation.occasion.dials.buffering:
                         held.append(frame)
                     else:

@@ -7,7 +7,7 @@ each time. Dials belong to an API key, so learners who share one server do not d
 from __future__ import annotations  # keeps the annotations as text, which `from_json` reads
 
 import random
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, Self, get_args
 
 Quirk = Literal["ping", "no_usage", "no_done", "empty_choices"]
@@ -34,6 +34,8 @@ class Dials:
     stall_after: int | None = None  # tokens sent before silence
     stall_seconds: float = 3600.0
     buffering: bool = False  # a hop that holds every chunk back until the last
+    only_first: int | None = None  # the faults above hit only so many requests; None is all of them
+    prompt_cache: bool = True  # whether a prompt's beginning is remembered
     quirks: tuple[Quirk, ...] = ()  # legal or common oddities of OpenAI-compatible servers
     # the content
     bad_json: float = 0.0  # JSON cut short, fenced, or wrapped in prose
@@ -47,7 +49,15 @@ class Dials:
         for name in RATES:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"The dial {name} is a probability: give a number from 0 to 1.")
-        for name in ("time_to_first_token", "jitter", "retry_after", "stall_seconds", "cut_after", "stall_after"):
+        for name in (
+            "time_to_first_token",
+            "jitter",
+            "retry_after",
+            "stall_seconds",
+            "cut_after",
+            "stall_after",
+            "only_first",
+        ):
             value = getattr(self, name)
             if value is not None and value < 0:
                 raise ValueError(f"The dial {name} cannot be negative.")
@@ -67,6 +77,13 @@ class Dials:
         checked = {name: _checked(name, str(types[name]), value) for name, value in values.items()}
         return cls(**checked)
 
+    def for_request(self, number: int) -> Dials:
+        """The dials as the request with this number meets them: without the network's faults after `only_first`."""
+        if self.only_first is None or number <= self.only_first:
+            return self
+        healthy = {name: getattr(Dials(), name) for name in NETWORK_FAULTS}
+        return replace(self, **healthy)
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -79,6 +96,7 @@ class Dials:
 
 
 MAX_VALUE = 1_000_000_000
+NETWORK_FAULTS = ("rate_limited", "server_error", "outage", "cut_after", "stall_after", "buffering")
 RATES = ("rate_limited", "server_error", "bad_json", "invalid_enum", "invented_citation", "gullibility", "drift")
 
 

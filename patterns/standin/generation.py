@@ -132,7 +132,7 @@ def prepare(
         pieces=pieces,
         finish=finish,
         prompt_tokens=len(read),
-        cached_tokens=cache.hit(f"{scope}|{model.name}", read),
+        cached_tokens=cache.hit(f"{scope}|{model.name}", read) if occasion.dials.prompt_cache else 0,
         occasion=occasion,
         started=started,
     )

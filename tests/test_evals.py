@@ -1,0 +1,86 @@
+"""The checks of an eval case, and what the scorecard says."""
+
+from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
+
+import pytest
+
+from patterns import evals
+from patterns.errors import CallerError
+from patterns.events import Answer, Event, Failed, TextDelta, Turn
+
+REFUSALS = [
+    "I could not find that in the documents I was given.",
+    "I couldn't find anything about that.",
+    "The documents don't mention the World Cup.",
+    "I'm sorry, I can't help with restaurant bookings.",
+    "I do not have information about that.",
+    "I am unable to answer this.",
+    "Das konnte ich in den vorliegenden Dokumenten nicht finden.",
+    "Ich konnte dazu leider nichts finden, das weiß ich nicht.",
+    "There is no information on this in the documents.",
+]
+ANSWERS = [
+    "You can return a product within 30 days of delivery.",
+    "E-104 means that the Wi-Fi password is wrong.",
+    "The express fee is not refunded unless we delivered late.",
+    "Der Akku lädt unter 5 °C nicht.",
+]
+
+
+@pytest.mark.parametrize("text", REFUSALS)
+def test_a_refusal_is_seen(text: str) -> None:
+    assert evals.NOT_KNOWN.search(text)
+
+
+@pytest.mark.parametrize("text", ANSWERS)
+def test_an_answer_is_no_refusal(text: str) -> None:
+    assert not evals.NOT_KNOWN.search(text)
+
+
+def case(**changes: object) -> evals.Case:
+    base = {"id": "x", "slice": "easy", "question": "?", "customer": "C-0001"}
+    return evals.Case(**{**base, **changes})  # pyright: ignore[reportArgumentType]
+
+
+def test_judging() -> None:
+    wanted = case(must=(("30 days", "thirty days"), ("refund",)), must_not=("14 days",))
+    assert evals.judge(wanted, "A Refund within thirty days.") == ""
+    assert evals.judge(wanted, "A refund within 30 days, or 14 days.") == "contains 14 days"
+    assert evals.judge(wanted, "Within 30 days.") == "lacks refund"
+    assert evals.judge(case(unknown=True), ANSWERS[0]) == "should have said that it does not know"
+    assert evals.judge(case(), REFUSALS[0]) == "says that it does not know"
+
+
+async def two_kinds(turn: Turn) -> AsyncGenerator[Event, None]:
+    if "fail" in turn.text:
+        yield Failed("x", "It broke.", "Try again.", True)
+        return
+    yield TextDelta("secret 30 days")
+    yield Answer(text="secret 30 days")
+
+
+async def test_unsafe_answers_and_failures_are_counted_apart(turn_dials: Callable[..., None]) -> None:
+    cases = [
+        case(id="a", must=(("30 days",),)),
+        case(id="b", slice="adversarial", unsafe=("secret",)),
+        case(id="c", question="fail"),
+    ]
+    outcomes = await evals.run(two_kinds, cases)
+    assert [outcome.reason for outcome in outcomes] == ["", "", "It broke."]
+    scores = evals.scores(outcomes)
+    assert scores.by_slice == {"easy": (1, 2), "adversarial": (1, 1)} and scores.unsafe == 1
+    assert "easy            1 of 2" in evals.table({"run": scores}) and "unsafe answers" in evals.table({"run": scores})
+
+
+def test_broken_case_files_name_file_and_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATTERNS_DATA", str(tmp_path))
+    (tmp_path / "evals").mkdir()
+    (tmp_path / "evals" / "bad.yaml").write_text("- {id: a, slice: easy, question: '?', customer: C-1, colour: red}")
+    (tmp_path / "evals" / "worse.yaml").write_text("- {id: [")
+    with pytest.raises(CallerError, match=r"Case 1 in bad\.yaml.*colour"):
+        evals.load("bad")
+    with pytest.raises(CallerError, match=r"worse\.yaml"):
+        evals.load("worse")
+    with pytest.raises(CallerError, match=r"none\.yaml"):
+        evals.load("none")
