@@ -97,7 +97,7 @@ def judge(case: Case, text: str) -> str:
     return ""
 
 
-async def run(handler: Handler, cases: Sequence[Case], concurrency: int = 4) -> list[Outcome]:
+async def run(handler: Handler, cases: Sequence[Case], concurrency: int = 6) -> list[Outcome]:
     """Put every case to the handler, at most `concurrency` at a time. Results come in the order of the cases."""
     places = asyncio.Semaphore(concurrency)
 

@@ -79,7 +79,7 @@ async def test_stop_from_another_thread_stops_the_provider(turn_dials: Dial) -> 
     view = await panel.run(complete_assistant.build(), QUESTION)
     assert view.state == "stopped" and view.tokens > 0
     entry = (await control.settled_log())[-1]
-    assert entry["ended"] == "aborted" and entry["tokens_sent"] <= view.tokens + 3
+    assert entry["ended"] == "aborted" and entry["tokens_sent"] <= view.tokens + 10
     panel.stop()  # nothing runs: nothing happens
 
 

@@ -101,7 +101,7 @@ async def _stops_early(run: Awaitable[Any], watched: _Watched, most: int) -> Any
 @exercise
 async def first_token_seconds(solution: Any) -> str:
     watched = _Watched()
-    seconds = await _stops_early(solution(watched, Turn(QUESTION)), watched, most=12)
+    seconds = await _stops_early(solution(watched, Turn(QUESTION)), watched, most=30)
     if not isinstance(seconds, float):
         raise NotYet(f"it returned {seconds!r}; seconds as a float are expected.")
     if watched.first_token is None:
@@ -122,7 +122,7 @@ async def at_most(solution: Any) -> str:
         async with aclosing(solution(5)(watched)(Turn(QUESTION))) as events:
             return [event async for event in events]
 
-    events = await _stops_early(run(), watched, most=12)
+    events = await _stops_early(run(), watched, most=30)
     texts = [event.text for event in events if isinstance(event, TextDelta)]
     if len(texts) != 5:
         raise NotYet(f"{len(texts)} pieces came through where 5 are allowed.")

@@ -24,6 +24,8 @@ from .words import joined, language, sentences, stems, words
 
 ENOUGH = {True: 0.29, False: 0.34}
 """The least relevance that counts as an answer, with and without meaning."""
+WITHOUT_CODE = 0.6
+"""What the score of a sentence keeps when the question names a code or number that it lacks and another has."""
 NEXT = 0.75
 """A further sentence must be at least so relevant, as a share of the best one."""
 
@@ -95,7 +97,11 @@ def _scores(asked: str, found: Sequence[Sentence], langs: Sequence[str], meaning
         scores[best] += MEANING * np.maximum(0, alone - np.clip(within, 0, 1))
     kinds = [pattern for trigger, pattern in _KINDS if trigger.search(asked)]
     bonus = [0.04 * any(pattern.search(one.text) for pattern in kinds) for one in found]
-    return np.round(scores + np.array(bonus) * (scores > 0), 4)
+    scores = scores + np.array(bonus) * (scores > 0)
+    # A code or number in the question weighs more than meaning can tell: where a sentence has it, others stand back.
+    named = {word for word in words(asked) if any(char.isdigit() for char in word)}
+    has = np.array([bool(named) and named <= set(words(one.in_context)) for one in found])
+    return np.round(np.where(has | ~has.any(), scores, WITHOUT_CODE * scores), 4)
 
 
 _KINDS = [

