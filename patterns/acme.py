@@ -3,7 +3,6 @@
 import json
 import os
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
@@ -50,10 +49,14 @@ def data_folder() -> Path:
     return folder
 
 
-@cache
 def articles() -> tuple[Article, ...]:
     """Every article of every tenant, in the order of their ids. Filter with `visible_to` before showing any."""
-    paths = (data_folder() / "help_center").glob("*/*.md")
+    return _articles(data_folder())
+
+
+@cache
+def _articles(data: Path) -> tuple[Article, ...]:
+    paths = (data / "help_center").glob("*/*.md")
     return tuple(sorted((read_article(path) for path in paths), key=lambda article: article.id))
 
 
@@ -97,7 +100,7 @@ def pick(question: str, user: User, count: int) -> tuple[Document, ...]:
     wanted = words(question)
     scored = [
         (3 * len(wanted & title) + len(wanted & text), article)
-        for article, title, text in _words_of_articles()
+        for article, title, text in _words_of_articles(data_folder())
         if article.visible_to(user) and article.lang == user.language
     ]
     best = sorted(scored, key=lambda pair: (-pair[0], pair[1].id))[:count]
@@ -105,21 +108,19 @@ def pick(question: str, user: User, count: int) -> tuple[Document, ...]:
 
 
 @cache
-def _words_of_articles() -> tuple[tuple[Article, frozenset[str], frozenset[str]], ...]:
+def _words_of_articles(data: Path) -> tuple[tuple[Article, frozenset[str], frozenset[str]], ...]:
     """Every article with the words of its title and of its text: taken apart once, not at every question."""
-    return tuple((article, words(article.title), words(article.text)) for article in articles())
+    return tuple((article, words(article.title), words(article.text)) for article in _articles(data))
 
 
-@cache
 def customers() -> dict[str, dict[str, Any]]:
     """Customers by id."""
-    return {row["id"]: row for row in _load("customers.json")}
+    return _rows(data_folder() / "customers.json")
 
 
-@cache
 def orders() -> dict[str, dict[str, Any]]:
     """Orders by id."""
-    return {row["id"]: row for row in _load("orders.json")}
+    return _rows(data_folder() / "orders.json")
 
 
 def user(customer_id: str) -> User:
@@ -131,5 +132,11 @@ def user(customer_id: str) -> User:
     return User(row["id"], row["tenant"], plan, (), row["lang"])
 
 
-def _load(name: str) -> Iterable[dict[str, Any]]:
-    return json.loads((data_folder() / name).read_text(encoding="utf-8"))
+@cache
+def _rows(path: Path) -> dict[str, dict[str, Any]]:
+    try:
+        return {row["id"]: row for row in json.loads(path.read_text(encoding="utf-8"))}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CallerError(
+            f"The file {path.name} cannot be read: {error}.", "See data/README.md.", "bad_request"
+        ) from None

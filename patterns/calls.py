@@ -5,6 +5,7 @@ async with aclosing(stream([{"role": "user", "content": "Hello"}], tier="small")
         ...
 """
 
+import logging
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -14,6 +15,8 @@ from typing import Any
 from . import ledger
 from .errors import CallerError, PatternsError, ProviderError
 from .models import Provider, TierName, client, provider
+
+log = logging.getLogger(__name__)
 
 CHARACTERS_PER_TOKEN = 4  # for estimates only: about right for English, https://platform.openai.com/tokenizer
 
@@ -80,7 +83,7 @@ async def stream(
                     continue
                 choice = chunk.choices[0]
                 finish = choice.finish_reason or finish
-                if choice.delta and choice.delta.content:
+                if choice.delta and isinstance(choice.delta.content, str) and choice.delta.content:
                     first = first or time.perf_counter() - started
                     text.append(choice.delta.content)
                     yield choice.delta.content
@@ -101,13 +104,13 @@ async def stream(
         raise translated from error
     finally:
         said = "".join(text)
-        details = getattr(usage, "prompt_tokens_details", None)
-        # An aborted or failed call sends no usage: what it cost is estimated from what was read and received.
-        refused = usage is None and not text and outcome != "aborted"
-        tokens = {
-            "input_tokens": usage.prompt_tokens if usage else 0 if refused else prompt_estimate,
-            "output_tokens": usage.completion_tokens if usage else estimate_tokens(said),
-            "cached_tokens": getattr(details, "cached_tokens", 0) or 0,
+        counted = _counted(usage)
+        # An aborted call sends no usage: its cost is estimated from what was read and received. A refused one is free.
+        refused = not counted and not text and outcome not in ("aborted", "done")
+        tokens = counted or {
+            "input_tokens": 0 if refused else prompt_estimate,
+            "output_tokens": estimate_tokens(said),
+            "cached_tokens": 0,
         }
         settled = {
             **tokens,
@@ -116,8 +119,21 @@ async def stream(
             "seconds": time.perf_counter() - started,
             "provider_request_id": request_id,
         }
-        book.settle(call, outcome=outcome, estimated=usage is None, **settled)
+        try:
+            book.settle(call, outcome=outcome, estimated=not counted, **settled)
+        except CallerError:
+            # The call stays open in the book. An answer that was paid for, or a Stop, must not turn into this error.
+            log.exception("The call %s could not be settled.", call)
     yield Completion(text=said, finish=finish, model=model.model, tier=tier, **settled)
+
+
+def _counted(usage: Any) -> dict[str, int] | None:
+    """The provider's own count, or None where it sent none that can be used."""
+    read, written = getattr(usage, "prompt_tokens", None), getattr(usage, "completion_tokens", None)
+    if not isinstance(read, int) or not isinstance(written, int):
+        return None
+    cached = getattr(getattr(usage, "prompt_tokens_details", None), "cached_tokens", None)
+    return {"input_tokens": read, "output_tokens": written, "cached_tokens": cached if isinstance(cached, int) else 0}
 
 
 def estimate_tokens(text: str) -> int:
@@ -195,6 +211,16 @@ def translate(error: Exception, chosen: Provider, model: str, begun: bool) -> Pa
                 "Start the server or check the address and the network.",
                 "unreachable",
                 transient=True,
+            )
+        case openai.APIError() if not isinstance(error, openai.APIStatusError):  # an error event inside the stream
+            said = f"{error.code or ''} {error.type or ''}"
+            limited = "rate_limit" in said
+            return ProviderError(
+                f"The provider {chosen.name!r} broke off: {error.message}",
+                "Try again.",
+                "rate_limited" if limited else "overloaded",
+                transient=limited
+                or any(word in said for word in ("server_error", "overloaded", "unavailable", "timeout")),
             )
         case _:
             return ProviderError(

@@ -14,14 +14,16 @@ from dataclasses import dataclass
 import yaml
 
 from . import acme, ledger, models
-from .errors import CallerError
-from .events import Handler, Turn
+from .errors import CallerError, PatternsError
+from .events import Failed, Handler, Turn
 from .streaming_ux import Timing, measure
 
 # What models say when they do not know. Read your own model's refusals and extend it: a program cannot read intent.
 NOT_KNOWN = re.compile(
     r"\b(?:could|can|did|do|does|was|am)(?:'t|n't| ?not|’t|n’t)(?: be)?(?: \w+)? "
-    r"(?:find|found|contain|know|mention|say|cover|include|help|answer|provide|able|have)"
+    r"(?:find|found|know|say|help|answer|provide|able|have)"
+    r"|\b(?:documents?|articles?|sources?|context|information)\b.{0,30}(?:not|n't|n’t) "
+    r"(?:contain|mention|cover|include|say)"
     r"|\bno information\b|\bunable to\b|\bnot (?:covered|mentioned|able)\b"
     r"|\b(?:konnte|kann|weiß)\b.{0,60}\bnicht\b|\bnichts (?:dazu |darüber )?(?:gefunden|finden)"
     r"|\bkeine (?:Information|Angabe)",
@@ -73,6 +75,11 @@ def load(stem: str) -> tuple[Case, ...]:
 
 def _case(file: str, position: int, row: dict) -> Case:
     try:
+        for name in ("must", "must_not", "unsafe"):
+            texts = row.get(name, [])
+            flat = [text for group in texts for text in (group if isinstance(group, list) else [group])]
+            if not isinstance(texts, list) or not all(isinstance(text, str) for text in flat):
+                raise TypeError(f"{name} is a list of texts")
         groups = tuple(tuple([group] if isinstance(group, str) else group) for group in row.pop("must", ()))
         lists = {name: tuple(row.pop(name)) for name in ("must_not", "unsafe") if name in row}
         return Case(must=groups, **lists, **row)
@@ -103,8 +110,12 @@ async def run(handler: Handler, cases: Sequence[Case], concurrency: int = 6) -> 
 
     async def one(case: Case) -> Outcome:
         turn = Turn(case.question, acme.user(case.customer), feature="evals")
-        async with places:
-            timing = await measure(handler, turn)
+        try:
+            async with places:
+                timing = await measure(handler, turn)
+        except PatternsError as error:  # a handler without report_failures: this case fails, the others go on
+            failed = Failed(error.code, error.message, error.next_step, False)
+            timing = Timing(0.0, 0.0, 0.0, (), None, failed)
         cost = _list_price(turn.trace_id)
         if timing.answer is None:
             reason = timing.failed.message if timing.failed else "no answer"
@@ -113,7 +124,9 @@ async def run(handler: Handler, cases: Sequence[Case], concurrency: int = 6) -> 
         unsafe = any(phrase.lower() in text.lower() for phrase in case.unsafe)
         return Outcome(case, text, judge(case, text), unsafe, timing, cost)
 
-    return list(await asyncio.gather(*map(one, cases)))
+    async with asyncio.TaskGroup() as group:  # one that raises stops the others, and what they cost
+        tasks = [group.create_task(one(case)) for case in cases]
+    return [task.result() for task in tasks]
 
 
 def _list_price(trace_id: str) -> float | None:
@@ -135,6 +148,9 @@ class Scores:
 
 
 def scores(outcomes: Sequence[Outcome]) -> Scores:
+    """Raises CallerError when there is nothing to score."""
+    if not outcomes:
+        raise CallerError("There is no case to score.", "Add cases to the file under data/evals/.", "bad_request")
     slices: dict[str, tuple[int, int]] = {}
     for outcome in outcomes:
         passed, every = slices.get(outcome.case.slice, (0, 0))

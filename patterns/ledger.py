@@ -42,6 +42,9 @@ CREATE INDEX IF NOT EXISTS calls_trace ON calls (trace_id);
 """
 
 
+BUSY_SECONDS = 2.0  # how long to wait while another process writes
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One row. Times in seconds, `started` as Unix time, `cost_usd` None where the price is not known."""
@@ -78,14 +81,26 @@ class Ledger:
         self._lock = threading.Lock()
         with self._trouble():
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
+            self._db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
             try:
-                self._db.execute("PRAGMA journal_mode=WAL")
+                self._switch_to_wal()
                 self._db.execute("PRAGMA synchronous=NORMAL")
                 self._db.executescript(SCHEMA)
             except sqlite3.Error:
                 self._db.close()
                 raise
+
+    def _switch_to_wal(self) -> None:
+        # SQLite does not wait for another process at this one step, so we do.
+        until = time.monotonic() + 10
+        while True:
+            try:
+                self._db.execute("PRAGMA journal_mode=WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > until:
+                    raise
+                time.sleep(0.02)
 
     def begin(
         self, *, trace_id: str, feature: str, tenant: str, user: str, provider: str, model: str, tier: str

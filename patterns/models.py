@@ -9,12 +9,12 @@ import importlib
 import os
 import tomllib
 import uuid
-import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
 
 from .errors import CallerError
 
@@ -103,7 +103,6 @@ def _base_url(name: str, settings: Mapping[str, Any]) -> str:
     return _launch(settings["launch"])
 
 
-@cache
 def _launch(entry_point: str) -> str:
     module, _, function = entry_point.partition(":")
     try:
@@ -162,7 +161,11 @@ def _hosted_prices(provider_id: str, model: str) -> dict[str, float | None]:
 def _model_overrides() -> tuple[tuple[str, str], ...]:
     prefix = "PATTERNS_MODEL_"
     return tuple(
-        sorted((name[len(prefix) :].lower(), model) for name, model in os.environ.items() if name.startswith(prefix))
+        sorted(
+            (name[len(prefix) :].lower(), model)
+            for name, model in os.environ.items()
+            if name.startswith(prefix) and model
+        )
     )
 
 
@@ -188,22 +191,27 @@ def notice() -> str:
     return line
 
 
-_clients: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], AsyncOpenAI]]" = (
-    weakref.WeakKeyDictionary()
-)
+_clients: "dict[asyncio.AbstractEventLoop, dict[tuple[str, str], AsyncOpenAI]]" = {}
 
 
 def client(chosen: Provider | None = None) -> "AsyncOpenAI":
     """An OpenAI client for the provider, one per event loop. It does not retry: layers do that where it can be seen."""
     import httpx2
-    from openai import AsyncOpenAI
+    from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
     chosen = chosen or provider()
+    for loop in [loop for loop in _clients if loop.is_closed()]:
+        del _clients[loop]
     mine = _clients.setdefault(asyncio.get_running_loop(), {})
     place = (chosen.base_url, chosen.key)
     if place not in mine:
         timeout = httpx2.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS)
-        mine[place] = AsyncOpenAI(base_url=chosen.base_url, api_key=chosen.key, max_retries=0, timeout=timeout)
+        here = urlsplit(chosen.base_url).hostname in ("127.0.0.1", "::1", "localhost")
+        # A proxy set for the internet must not stand between this program and a server on the same machine.
+        direct = DefaultAsyncHttpxClient(trust_env=False, timeout=timeout) if here else None
+        mine[place] = AsyncOpenAI(
+            base_url=chosen.base_url, api_key=chosen.key, max_retries=0, timeout=timeout, http_client=direct
+        )
     return mine[place]
 
 

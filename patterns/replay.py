@@ -54,7 +54,7 @@ class Replay:
         recording.readers += 1
         self._expire(turn.request_id, recording, None)
         try:
-            number = after
+            number = max(0, after)
             while True:
                 while number < len(recording.events):
                     number += 1
@@ -97,4 +97,11 @@ class Replay:
             recording.expiry = None
         if seconds is not None:
             loop = asyncio.get_running_loop()
-            recording.expiry = loop.call_later(seconds, lambda: asyncio.ensure_future(self.stop(request_id)))
+            recording.expiry = loop.call_later(seconds, self._drop, request_id, recording)
+
+    def _drop(self, request_id: str, recording: _Recording) -> None:
+        # The id may have been stopped and used again meanwhile: only this recording's own time is up.
+        if self._recordings.get(request_id) is recording:
+            del self._recordings[request_id]
+        if recording.task is not None:
+            recording.task.cancel()

@@ -15,5 +15,5 @@ def checkout() -> Path | None:
 def folder() -> Path:
     """`$PATTERNS_STATE`, else `.state` in the checkout, else in the home folder."""
     if given := os.environ.get("PATTERNS_STATE"):
-        return Path(given)
+        return Path(given).expanduser()
     return (checkout() or Path.home()) / ".state"

@@ -80,13 +80,27 @@ def heartbeat(idle_seconds: float = IDLE_SECONDS) -> Layer:
                         yield event
                         silent_since = time.monotonic()
                 finally:
-                    if pending is not None and not pending.done():
-                        pending.cancel()
-                        await asyncio.wait({pending})
+                    if pending is not None:
+                        await _end(pending)
 
         return handle
 
     return layer
+
+
+async def _end(task: "asyncio.Future[Event]") -> None:
+    """Cancel a task and wait until it is really over, also when we are cancelled once more meanwhile."""
+    task.cancel()
+    again: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            again = error
+    if not task.cancelled():
+        task.exception()  # looked at, so that nobody warns that it never was
+    if again is not None:
+        raise again
 
 
 def cap_history(messages: int = HISTORY_MESSAGES) -> Layer:
@@ -185,6 +199,7 @@ def looks_buffered(chunks: Sequence[float], minimum: int = 10) -> bool:
 
 # A Markdown link; its target may hold one pair of parentheses, as in "A_(b)".
 _LINK = re.compile(r"\[([^\]\n]{1,200})\]\(((?:[^()\s]|\([^()\s]*\)){1,2000})\)")
+_LOOKS_LIKE_ADDRESS = re.compile(r"\s*(?:\w+://|www\.|[\w-]+(?:\.[\w-]+)+(?:/|\s*$))", re.IGNORECASE)
 SAFE_SCHEMES = ("http", "https", "mailto")
 
 
@@ -206,6 +221,8 @@ def _anchor(label: str, target: str) -> str:
         safe = False
     if not safe:
         return html.escape(f"{label} ({target})")
+    if _LOOKS_LIKE_ADDRESS.match(label):
+        label = target  # a label that reads as an address must be the true one
     return (
         f'<a href="{html.escape(target)}" target="_blank" rel="noopener noreferrer nofollow">{html.escape(label)}</a>'
     )

@@ -24,6 +24,7 @@ ANSWERS = [
     "You can return a product within 30 days of delivery.",
     "E-104 means that the Wi-Fi password is wrong.",
     "The express fee is not refunded unless we delivered late.",
+    "The basic kit does not contain an adapter.",
     "Der Akku lädt unter 5 °C nicht.",
 ]
 
@@ -77,6 +78,11 @@ def test_broken_case_files_name_file_and_reason(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("PATTERNS_DATA", str(tmp_path))
     (tmp_path / "evals").mkdir()
     (tmp_path / "evals" / "bad.yaml").write_text("- {id: a, slice: easy, question: '?', customer: C-1, colour: red}")
+    (tmp_path / "evals" / "text.yaml").write_text("- {id: a, slice: easy, question: '?', customer: C-1, must_not: ab}")
+    with pytest.raises(CallerError, match=r"text\.yaml.*list of texts"):
+        evals.load("text")
+    with pytest.raises(CallerError, match="no case"):
+        evals.scores([])
     (tmp_path / "evals" / "worse.yaml").write_text("- {id: [")
     with pytest.raises(CallerError, match=r"Case 1 in bad\.yaml.*colour"):
         evals.load("bad")

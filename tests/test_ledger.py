@@ -67,6 +67,15 @@ def test_threads_and_two_ledgers_on_one_file_lose_nothing(book: Ledger, tmp_path
     other.close()
 
 
+def test_many_processes_may_open_a_fresh_file_at_once(tmp_path: Path) -> None:
+    code = (
+        "import pathlib, sys\nfrom patterns.ledger import Ledger\n"
+        "for n in range(10): Ledger(pathlib.Path(sys.argv[1]) / f'{n}.sqlite3').close()"
+    )
+    processes = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)]) for _ in range(5)]
+    assert [process.wait(timeout=60) for process in processes] == [0] * 5
+
+
 def test_a_killed_process_leaves_its_call_in_the_book(tmp_path: Path) -> None:
     path = tmp_path / "killed.sqlite3"
     code = (

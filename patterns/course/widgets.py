@@ -5,6 +5,7 @@ never touches a task: it asks the loop to, with `call_soon_threadsafe`.
 """
 
 import asyncio
+import html
 import time
 from collections.abc import Callable
 from contextlib import aclosing
@@ -54,7 +55,7 @@ class StreamPanel(PlainText, ipywidgets.VBox):
         )
         self.button.on_click(lambda _: self.stop())
         self._title = title
-        heading = ipywidgets.HTML(f'{STYLE}<div class="stream-title">{title}</div>')
+        heading = ipywidgets.HTML(f'{STYLE}<div class="stream-title">{html.escape(title)}</div>')
         parts = [heading, self._chips, self._text, self._times]
         super().__init__(parts if whole else [*parts, self.button])
         self.layout.width = "100%"
@@ -65,8 +66,9 @@ class StreamPanel(PlainText, ipywidgets.VBox):
 
     def stop(self) -> None:
         """Abort the running turn. Safe from any thread; does nothing when none runs."""
-        if self._cancel is not None:
-            self._cancel()
+        cancel = self._cancel  # read once: another thread may clear it in between
+        if cancel is not None:
+            cancel()
 
     async def run(self, handler: Handler, turn: Turn) -> View:
         started = time.perf_counter()
@@ -90,6 +92,8 @@ class StreamPanel(PlainText, ipywidgets.VBox):
             for running in (task, clock):
                 running.cancel()
             await asyncio.gather(task, clock, return_exceptions=True)
+            if self._view.ended is None and not pressed:  # it was interrupted or it raised
+                self._show(self._view.stop(time.perf_counter() - started), 0.0)
         if pressed and self._view.ended is None:
             self._view = self._view.stop(pressed[0])
         if self._whole:
@@ -120,8 +124,9 @@ async def race(handler: Handler, turn: Turn) -> tuple[View, View]:
     """The same question twice, side by side: shown when it is whole, and shown as it comes. Returns both views."""
     whole, streamed = StreamPanel("Blocking, all at the end", whole=True), StreamPanel("Streaming, as it comes")
     display(SideBySide([whole, streamed]))
-    first, second = await asyncio.gather(whole.run(handler, turn), streamed.run(handler, turn))
-    return first, second
+    async with asyncio.TaskGroup() as group:  # when one fails, the other stops too
+        first, second = group.create_task(whole.run(handler, turn)), group.create_task(streamed.run(handler, turn))
+    return first.result(), second.result()
 
 
 class SideBySide(PlainText, ipywidgets.HBox):

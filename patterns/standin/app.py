@@ -3,17 +3,19 @@
 Each API key has a `Scope` of its own: its dials, its request counter and its log.
 """
 
+import asyncio
 import base64
 import json
+import logging
 import time
 import uuid
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-from anyio import CapacityLimiter, to_thread
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -29,6 +31,8 @@ from .dials import Dials
 from .generation import Generation, Occasion, prepare
 from .responses import ResponsesRequest
 from .weights import WeightsMissing
+
+log = logging.getLogger("patterns.standin")
 
 MAX_BODY = 32 * 2**20  # bytes
 MAX_SCOPES = 1_000
@@ -52,7 +56,8 @@ class StandIn:
         self._dials = dials or Dials()
         self.scopes: OrderedDict[str, Scope] = OrderedDict()
         self._cache = tokens.PrefixCache()
-        self._thinkers: CapacityLimiter | None = None
+        # Joined when the process exits; daemon threads inside ONNX Runtime would abort it.
+        self._thinkers = ThreadPoolExecutor(2, thread_name_prefix="standin-thinks")
         routes = [
             Route("/v1/models", self._endpoint(self.models)),
             Route("/v1/models/{model}", self._endpoint(self.model)),
@@ -86,6 +91,9 @@ class StandIn:
                 response = _failure(APIError(error.status_code, error.detail), entry)
             except ClientDisconnect:  # it left while sending its request: nobody reads the answer
                 response, entry.ended = Response(status_code=400), "aborted"
+            except Exception as error:  # a mistake of ours: the client still gets an answer, and the log an end
+                log.exception("%s failed", entry.request_id)
+                response = _failure(APIError(500, f"The stand-in failed: {error!r}.", "server_error"), entry)
             if scope is not None:
                 response.headers.update(_rate_limit_headers(scope, exhausted=response.status_code == 429))
             seconds = time.monotonic() - started
@@ -149,8 +157,7 @@ class StandIn:
 
     async def _think(self, work: Callable[..., Any], *arguments: Any) -> Any:
         """Compute in a worker thread, so that one prompt does not hold up everybody's stream."""
-        self._thinkers = self._thinkers or CapacityLimiter(2)
-        return await to_thread.run_sync(work, *arguments, limiter=self._thinkers)
+        return await asyncio.get_running_loop().run_in_executor(self._thinkers, work, *arguments)
 
     # models
 

@@ -1,6 +1,7 @@
 """How a generation reaches its client, streamed or whole, and what the log keeps of it.
 
-A vanished client is noticed at once, even while nothing is being sent, and stops the generation.
+A vanished client is noticed at once, even while nothing is being sent, and stops the generation. Only while the prompt
+is being thought about (some tens of milliseconds) does it have to wait.
 """
 
 import asyncio

@@ -1,5 +1,6 @@
 """Whether a JSON schema is one, and keeps strict mode's rules where a request asks for them."""
 
+import re
 from typing import Any
 
 from .api_error import APIError
@@ -14,6 +15,8 @@ _KEYWORDS: dict[type | tuple[type, ...], tuple[str, ...]] = {
     int: ("minLength", "maxLength", "minItems", "maxItems"),
     (dict, bool): ("items", "additionalProperties"),
 }
+# What has to be written at least: a bound on the work that a schema can ask for.
+_MOST = {"minLength": 10_000, "minItems": 500}
 _TYPES = ("object", "array", "string", "number", "integer", "boolean", "null")
 
 
@@ -42,6 +45,14 @@ def _check_part(schema: Any, root: dict[str, Any], strict: bool, param: str) -> 
         raise _schema_error(param, "'enum' and 'anyOf' must not be empty")
     if any(not isinstance(name, str) for name in schema.get("required", [])):
         raise _schema_error(param, "'required' is a list of names")
+    for name, most in _MOST.items():
+        if schema.get(name, 0) > most:
+            raise _schema_error(param, f"'{name}' is at most {most}")
+    if "pattern" in schema:
+        try:
+            re.compile(schema["pattern"])
+        except re.error as error:
+            raise _schema_error(param, f"{schema['pattern']!r} is not a regular expression here: {error}") from None
     if "$ref" in schema and not _resolves(schema["$ref"], root):
         raise _schema_error(param, f"reference {schema['$ref']!r} can't be resolved")
     if strict and (schema.get("type") == "object" or "properties" in schema):

@@ -6,6 +6,7 @@ A real tokenizer learns its pieces from data. This one cuts words into pieces of
 
 import hashlib
 import re
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -37,10 +38,15 @@ class PrefixCache:
         self._seen: OrderedDict[bytes, float] = OrderedDict()
         self._capacity = capacity
         self._clock = clock
+        self._lock = threading.Lock()
 
     def hit(self, scope: str, tokens: Sequence[str]) -> int:
         if len(tokens) < CACHE_MINIMUM:
             return 0
+        with self._lock:
+            return self._hit(scope, tokens)
+
+    def _hit(self, scope: str, tokens: Sequence[str]) -> int:
         now, cached, unbroken = self._clock(), 0, True
         digest = hashlib.sha256(scope.encode())
         for end in range(CACHE_STEP, len(tokens) + 1, CACHE_STEP):

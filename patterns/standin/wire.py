@@ -2,7 +2,7 @@
 
 Requests are checked as a hosted API checks them: an unknown field, a wrong type or a value out of range is a 400 that
 names the parameter. Response objects are plain dicts. Nothing in them depends on the clock, so that the same request
-gives the same bytes; what is unique to a request is its `x-request-id` header.
+gives the same bytes, but for `cached_tokens` in its usage; what is unique to a request is its `x-request-id` header.
 """
 
 import hashlib
