@@ -5,10 +5,8 @@ Each API key has a `Scope` of its own: its dials, its request counter and its lo
 
 import asyncio
 import base64
-import json
 import logging
 import time
-import uuid
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,9 +17,8 @@ import numpy as np
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Message, Receive
 
 from . import embedding, hearing, moderating, sse, tokens, wire
 from .api_error import APIError
@@ -29,12 +26,12 @@ from .catalogue import MODELS, Kind, Model
 from .delivery import Entry, EventStream, Whole
 from .dials import Dials
 from .generation import Generation, Occasion, prepare
+from .http import JSON, MAX_BODY, failure, limited, not_found, read_json, request_id
 from .responses import ResponsesRequest
 from .weights import WeightsMissing
 
 log = logging.getLogger("patterns.standin")
 
-MAX_BODY = 32 * 2**20  # bytes
 MAX_SCOPES = 1_000
 KEY_PREFIX = "standin"  # so that a real key, sent here by mistake, is refused and never stored
 
@@ -69,31 +66,31 @@ class StandIn:
             Route("/standin/dials", self._endpoint(self.dials), methods=["GET", "PUT"]),
             Route("/standin/log", self._endpoint(self.read_log), methods=["GET", "DELETE"]),
         ]
-        self.asgi = Starlette(routes=routes, exception_handlers={HTTPException: _not_found})
+        self.asgi = Starlette(routes=routes, exception_handlers={HTTPException: not_found})
 
     # every request
 
     def _endpoint(self, handler: Callable[[Request, Scope, Entry], Awaitable[Response]]) -> Any:
         async def endpoint(request: Request) -> Response:
-            entry = Entry(request_id=_request_id(), path=request.url.path, model="")
+            entry = Entry(request_id=request_id(), path=request.url.path, model="")
             started = time.monotonic()
             scope = None
             try:
                 scope = self._scope(request)
-                response = await handler(Request(request.scope, _limited(request)), scope, entry)
+                response = await handler(Request(request.scope, limited(request)), scope, entry)
             except APIError as error:
-                response = _failure(error, entry)
+                response = failure(error, entry)
             except WeightsMissing as error:
-                response = _failure(APIError(503, str(error), "server_error"), entry)
+                response = failure(APIError(503, str(error), "server_error"), entry)
             except RecursionError:
-                response = _failure(APIError(400, "The request body is nested too deeply."), entry)
+                response = failure(APIError(400, "The request body is nested too deeply."), entry)
             except HTTPException as error:  # what Starlette finds wrong with a form
-                response = _failure(APIError(error.status_code, error.detail), entry)
+                response = failure(APIError(error.status_code, error.detail), entry)
             except ClientDisconnect:  # it left while sending its request: nobody reads the answer
                 response, entry.ended = Response(status_code=400), "aborted"
             except Exception as error:  # a mistake of ours: the client still gets an answer, and the log an end
                 log.exception("%s failed", entry.request_id)
-                response = _failure(APIError(500, f"The stand-in failed: {error!r}.", "server_error"), entry)
+                response = failure(APIError(500, f"The stand-in failed: {error!r}.", "server_error"), entry)
             if scope is not None:
                 response.headers.update(_rate_limit_headers(scope, exhausted=response.status_code == 429))
             seconds = time.monotonic() - started
@@ -162,18 +159,18 @@ class StandIn:
     # models
 
     async def models(self, request: Request, scope: Scope, entry: Entry) -> Response:
-        return _JSON({"object": "list", "data": [_model_object(model) for model in MODELS.values()]})
+        return JSON({"object": "list", "data": [_model_object(model) for model in MODELS.values()]})
 
     async def model(self, request: Request, scope: Scope, entry: Entry) -> Response:
         name = request.path_params["model"]
         if name not in MODELS:
             raise APIError(404, f"The model '{name}' does not exist.", param="model", code="model_not_found")
-        return _JSON(_model_object(MODELS[name]))
+        return JSON(_model_object(MODELS[name]))
 
     # text
 
     async def chat(self, request: Request, scope: Scope, entry: Entry) -> Response:
-        asked = wire.parse(wire.ChatRequest, await _json(request))
+        asked = wire.parse(wire.ChatRequest, await read_json(request))
         generation = await self._generation(asked, scope, entry)
         if asked.stream:
             usage = asked.stream_options is not None and asked.stream_options.include_usage
@@ -181,7 +178,7 @@ class StandIn:
         return Whole(sse.chat_object, generation, entry)
 
     async def responses(self, request: Request, scope: Scope, entry: Entry) -> Response:
-        asked = wire.parse(ResponsesRequest, await _json(request)).to_chat()
+        asked = wire.parse(ResponsesRequest, await read_json(request)).to_chat()
         generation = await self._generation(asked, scope, entry)
         if asked.stream:
             return EventStream(sse.responses_stream(generation), generation, entry)
@@ -201,7 +198,7 @@ class StandIn:
     # the other endpoints
 
     async def embeddings(self, request: Request, scope: Scope, entry: Entry) -> Response:
-        asked = wire.parse(wire.EmbeddingRequest, await _json(request))
+        asked = wire.parse(wire.EmbeddingRequest, await read_json(request))
         self._model(asked.model, "embedding", scope, entry)
         if any(not text for text in asked.input):
             raise APIError(400, "Invalid value for 'input': it must not contain an empty string.", param="input")
@@ -217,16 +214,16 @@ class StandIn:
         ]
         entry.prompt_tokens, entry.ended = sum(map(tokens.count, asked.input)), "done"
         usage = {"prompt_tokens": entry.prompt_tokens, "total_tokens": entry.prompt_tokens}
-        return _JSON({"object": "list", "data": data, "model": asked.model, "usage": usage})
+        return JSON({"object": "list", "data": data, "model": asked.model, "usage": usage})
 
     async def moderations(self, request: Request, scope: Scope, entry: Entry) -> Response:
-        asked = wire.parse(wire.ModerationRequest, await _json(request))
+        asked = wire.parse(wire.ModerationRequest, await read_json(request))
         name = asked.model or "standin-moderate"
         self._model(name, "moderation", scope, entry)
         results = await self._think(moderating.moderate, asked.input)
         entry.ended = "done"
         body = {"id": f"modr-{wire.digest(asked.input)}", "model": name, "results": results}
-        return _JSON(body)
+        return JSON(body)
 
     async def transcriptions(self, request: Request, scope: Scope, entry: Entry) -> Response:
         async with request.form(max_part_size=MAX_BODY) as form:
@@ -248,56 +245,30 @@ class StandIn:
             return Response(heard.text + "\n", media_type="text/plain")
         brief = {"text": heard.text, "usage": {"type": "duration", "seconds": round(heard.duration_seconds)}}
         if kind == "json":
-            return _JSON(brief)
+            return JSON(brief)
         timed = {"task": "transcribe", "language": "english", "duration": heard.duration_seconds}
         segments = [
             {"id": index, "start": segment.start, "end": segment.end, "text": segment.text}
             for index, segment in enumerate(heard.segments)
         ]
         words = [{"word": word.word, "start": word.start, "end": word.end} for word in heard.words]
-        return _JSON(timed | brief | {"segments": segments, "words": words})
+        return JSON(timed | brief | {"segments": segments, "words": words})
 
     # what a hosted provider does not have
 
     async def dials(self, request: Request, scope: Scope, entry: Entry) -> Response:
         if request.method == "PUT":
             try:
-                scope.dials = Dials.from_json(await _json(request))
+                scope.dials = Dials.from_json(await read_json(request))
             except ValueError as error:
                 raise APIError(400, str(error), param="dials") from None
             scope.requests = 0
-        return _JSON(scope.dials.to_json())
+        return JSON(scope.dials.to_json())
 
     async def read_log(self, request: Request, scope: Scope, entry: Entry) -> Response:
         if request.method == "DELETE":
             scope.log.clear()
-        return _JSON({"data": [asdict(entry) for entry in scope.log]})
-
-
-def _limited(request: Request) -> Receive:
-    """The request's `receive`, which refuses a body beyond MAX_BODY however it is sent."""
-    received = 0
-
-    async def receive() -> Message:
-        nonlocal received
-        message = await request.receive()
-        received += len(message.get("body", b""))
-        if received > MAX_BODY:
-            raise APIError(413, f"The request body is larger than {MAX_BODY // 2**20} MiB.")
-        return message
-
-    return receive
-
-
-async def _json(request: Request) -> Any:
-    try:
-        return json.loads(await request.body(), parse_constant=_no_constant)
-    except ValueError:
-        raise APIError(400, "We could not parse the JSON body of your request.") from None
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
+        return JSON({"data": [asdict(entry) for entry in scope.log]})
 
 
 def _vector(vector: np.ndarray, form: str) -> Any:
@@ -316,26 +287,3 @@ def _rate_limit_headers(scope: Scope, exhausted: bool) -> dict[str, str]:
         "x-ratelimit-remaining-requests": "0" if exhausted else str(max(0, 10_000 - scope.requests)),
         "x-ratelimit-reset-requests": f"{scope.dials.retry_after:g}s",
     }
-
-
-async def _not_found(request: Request, error: Exception) -> Response:
-    status, headers = (error.status_code, error.headers) if isinstance(error, HTTPException) else (500, None)
-    message = f"Invalid URL or method ({request.method} {request.url.path})."
-    headers = {**(headers or {}), "x-request-id": _request_id()}
-    return _JSON(APIError(status, message, code="unknown_url").body, status, headers)
-
-
-def _request_id() -> str:
-    return f"req_{uuid.uuid4().hex}"
-
-
-class _JSON(JSONResponse):
-    """Half of a surrogate pair, which a request may carry and an error repeat, becomes "?"."""
-
-    def render(self, content: Any) -> bytes:
-        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
-
-
-def _failure(error: APIError, entry: Entry) -> Response:
-    entry.ended = f"error {error.status}"
-    return _JSON(error.body, error.status, error.headers)
