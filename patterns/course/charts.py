@@ -7,7 +7,7 @@ hand the metadata on to the picture, so the line is what a screen reader meets t
 import base64
 import io
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from IPython.display import display
 
@@ -70,22 +70,6 @@ def lines(
     axes.set_xlabel(x_label)
     axes.set_ylabel(unit)
     show(figure, title, f"{title}, by {x_label}: {'; '.join(words)}.")
-
-
-def bars(values: Mapping[str, float], title: str, unit: str, good: str | None = None) -> None:
-    """One horizontal bar a value with its figure beside it; the bar named `good` is drawn solid, the others hatched."""
-    figure, axes = _canvas(title, height=0.5 * len(values) + 1.0)
-    for lane, (name, value) in enumerate(values.items()):
-        style: dict[str, Any] = (
-            {"color": GOOD} if name == good else {"color": "white", "edgecolor": INK, "hatch": "///"}
-        )
-        axes.barh(lane, value, height=0.55, **style)
-        axes.annotate(f"{value:.3g} {unit}", (value, lane), xytext=(5, 0), textcoords="offset points", va="center")
-    axes.set_yticks(range(len(values)), labels=list(values))
-    axes.invert_yaxis()
-    axes.margins(x=0.18)
-    axes.set_xlabel(unit)
-    show(figure, title, f"{title}. " + "; ".join(f"{name}: {value:.3g} {unit}" for name, value in values.items()) + ".")
 
 
 def _canvas(title: str, height: float = 3.4) -> "tuple[Figure, Axes]":
