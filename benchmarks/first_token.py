@@ -1,6 +1,6 @@
 """Row "first token": what the whole stack costs before the first word, and how soon a Stop reaches the provider.
 
-First token: a `Turn` through `complete_assistant.build()`, next to a plain SDK stream of the very same messages to the
+First token: a `Turn` through `complete_assistant.build(through="streaming_ux")`, next to a plain SDK stream of the very same messages to the
 same stand-in under the same key, in the same event loop. The SDK's prompt is made beforehand; the stack picks the
 articles and makes its own within the time. Once with all waiting dials at 0, which is the hard case and the number that
 counts, and once at the stand-in's own speed. Both read every answer to its end, so connections stay open.
@@ -51,8 +51,8 @@ def readers(close: list[Callable[[], Coroutine[Any, Any, None]]]) -> dict[str, R
     customer, chosen = acme.user("C-0001"), models.provider()
     tier = chosen.tier("large")
     documents = acme.pick(QUESTION, customer, 3)
-    messages: Any = complete_assistant.prompt(Turn(QUESTION, customer, documents=documents))
-    assistant = complete_assistant.build()
+    messages: Any = core.support_prompt(Turn(QUESTION, customer, documents=documents))
+    assistant = complete_assistant.build(through="streaming_ux")
     client = AsyncOpenAI(base_url=chosen.base_url, api_key=chosen.key)
     close += [client.close, models.close]
 
@@ -161,7 +161,7 @@ async def _stops(breaks: bool) -> list[tuple[float, float, int, int]]:
     from patterns import TextDelta, Turn, acme, complete_assistant, models
     from patterns.course import control
 
-    assistant, customer = complete_assistant.build(), acme.user("C-0001")
+    assistant, customer = complete_assistant.build(through="streaming_ux"), acme.user("C-0001")
     draw, received, left_at = random.Random(SEED), 0, 0.0
 
     async def read(most: int | None = None) -> None:

@@ -37,7 +37,7 @@ from contextlib import aclosing
 from patterns import TextDelta, Turn, complete_assistant
 
 async def main():
-    async with aclosing(complete_assistant.build()(Turn("How do I return a plug?"))) as events:
+    async with aclosing(complete_assistant.build(through="start_here")(Turn("How do I return a plug?"))) as events:
         async for event in events:
             if isinstance(event, TextDelta):
                 print(event.text, flush=True)

@@ -1,20 +1,28 @@
-"""The one door to a model: a streamed call that is in the ledger before it is made, and fails in our own words.
+"""The one door to a model: every call is in the ledger before it is made, and fails in our own words.
 
 async with aclosing(stream([{"role": "user", "content": "Hello"}], tier="small")) as pieces:
     async for piece in pieces:   # str, str, str, ..., Completion
         ...
+vectors = await embed(["a text", "another"])
+scores = await rerank("a question", ["a text", "another"])
 """
 
+import json
 import logging
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 from . import ledger
 from .errors import CallerError, PatternsError, ProviderError
-from .models import Provider, TierName, client, provider
+from .models import Provider, Tier, TierName, client, provider
+from .provider_errors import translate
+
+if TYPE_CHECKING:
+    import numpy as np
 
 log = logging.getLogger(__name__)
 
@@ -22,11 +30,21 @@ CHARACTERS_PER_TOKEN = 4  # for estimates only: about right for English, https:/
 
 
 @dataclass(frozen=True, slots=True)
+class RequestedCall:
+    """A tool call as the model wrote it: `arguments` is text that should be a JSON object."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
 class Completion:
-    """How a streamed call ended. `finish` is the provider's word: stop, length, tool_calls."""
+    """How a chat call ended. `finish` is the provider's word: stop, length, tool_calls."""
 
     text: str
     finish: str
+    tool_calls: tuple[RequestedCall, ...]
     model: str
     tier: str
     input_tokens: int
@@ -42,94 +60,233 @@ async def stream(
     messages: Sequence[Mapping[str, Any]],
     *,
     tier: TierName = "large",
+    tools: Sequence[Mapping[str, Any]] = (),
+    response_format: Mapping[str, Any] | None = None,
+    max_tokens: int | None = None,
+    whole: bool = False,
     trace_id: str = "",
     feature: str = "chat",
     tenant: str = "",
     user: str = "",
-    max_tokens: int | None = None,
     **params: Any,
 ) -> AsyncGenerator[str | Completion, None]:
     """Call a chat model and yield its text piece by piece, then one Completion.
 
+    With `whole=True` the provider is asked not to stream, and the text comes as one piece: cheaper when nobody watches.
     The call stands in the ledger before it is made, and is settled however it ends. Closing the generator closes the
     HTTP connection, which is what makes a provider stop.
 
     Raises CallerError and ProviderError; nothing of the SDK's gets out.
     """
+    import httpx2
+
     chosen = provider()
     model = chosen.tier(tier)
+    request: dict[str, Any] = {**model.params, **params, "model": model.model, "messages": list(messages)}
     if max_tokens is not None:
-        params[chosen.token_limit] = max_tokens
-    book = ledger.default()
-    prompt_estimate = estimate_tokens(" ".join(str(message.get("content", "")) for message in messages))
-    call = book.begin(
-        trace_id=trace_id, feature=feature, tenant=tenant, user=user, provider=chosen.name, model=model.model, tier=tier
-    )
-    text: list[str] = []
-    usage, finish, request_id = None, "", ""
-    started, first, outcome = time.perf_counter(), 0.0, "aborted"
-    settled: dict[str, Any] = {}
-    try:
-        async with AsyncExitStack() as open_stream:
-            request: dict[str, Any] = {**model.params, **params, "model": model.model, "messages": list(messages)}
-            response = await client(chosen).chat.completions.create(
-                **request, stream=True, stream_options={"include_usage": True}
-            )
-            await open_stream.enter_async_context(response)
-            request_id = response.response.headers.get("x-request-id", "")
-            async for chunk in response:
-                usage = chunk.usage or usage
-                if not chunk.choices:  # a usage chunk, or a compatible server's oddity
-                    continue
-                choice = chunk.choices[0]
-                finish = choice.finish_reason or finish
-                if choice.delta and isinstance(choice.delta.content, str) and choice.delta.content:
-                    first = first or time.perf_counter() - started
-                    text.append(choice.delta.content)
-                    yield choice.delta.content
-        if not finish:
+        request[chosen.token_limit] = max_tokens
+    if tools:
+        request["tools"] = list(tools)
+    if response_format is not None:
+        request["response_format"] = response_format
+    reading = " ".join(str(message.get("content") or "") for message in messages)
+    labels = {"trace_id": trace_id, "feature": feature, "tenant": tenant, "user": user}
+    said = _Said()
+    with _booked(chosen, model, reading, labels) as entry:
+        if whole:
+            # Posted as it is: the SDK's checks of a request and of a reply cost more than all of our layers.
+            sent = await client(chosen).post("/chat/completions", body=request, cast_to=httpx2.Response)
+            entry.request_id = sent.headers.get("x-request-id", "")
+            reply = json.loads(sent.content, object_hook=_Object)
+            entry.usage = reply.usage
+            if text := said.message(reply):
+                entry.heard(text)
+                yield text
+        else:
+            async with AsyncExitStack() as opened:
+                response = await client(chosen).chat.completions.create(
+                    **request, stream=True, stream_options={"include_usage": True}
+                )
+                await opened.enter_async_context(response)
+                entry.request_id = response.response.headers.get("x-request-id", "")
+                async for chunk in response:
+                    entry.usage = chunk.usage or entry.usage
+                    if text := said.chunk(chunk):
+                        entry.heard(text)
+                        yield text
+        if not said.finish:
             raise ProviderError(
                 "The provider ended the stream in the middle of the answer.",
                 "Try again; the text so far is incomplete.",
                 "stream_cut",
                 transient=True,
             )
+    yield Completion(
+        text="".join(entry.text),
+        finish=said.finish,
+        tool_calls=tuple(RequestedCall(call["id"], call["name"], call["arguments"]) for call in said.calls),
+        model=model.model,
+        tier=tier,
+        **entry.settled,
+    )
+
+
+async def embed(
+    texts: Sequence[str], *, trace_id: str = "", feature: str = "embed", tenant: str = "", user: str = ""
+) -> "np.ndarray":
+    """The vectors of `texts`: float32, shape (texts, dimension), each of length 1.
+
+    Raises CallerError and ProviderError.
+    """
+    import numpy as np
+
+    chosen = provider()
+    model = chosen.tier("embed")
+    labels = {"trace_id": trace_id, "feature": feature, "tenant": tenant, "user": user}
+    with _booked(chosen, model, " ".join(texts), labels) as entry:
+        response = await client(chosen).embeddings.create(model=model.model, input=list(texts), **model.params)
+        entry.usage = response.usage
+        rows = sorted(response.data, key=lambda row: row.index)
+        vectors = np.array([row.embedding for row in rows], dtype=np.float32)
+        if len(rows) != len(texts) or vectors.ndim != 2:
+            raise _unusable(f"{len(rows)} vectors for {len(texts)} texts")
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+
+
+async def rerank(
+    query: str, texts: Sequence[str], *, trace_id: str = "", feature: str = "rerank", tenant: str = "", user: str = ""
+) -> list[float]:
+    """How well each text answers `query`: one score a text, in their order, higher is better.
+
+    Speaks `POST {base_url}/rerank`, which Jina, Cohere, vLLM and others share. Raises CallerError and ProviderError.
+    """
+    chosen = provider()
+    model = chosen.tier("rerank")
+    labels = {"trace_id": trace_id, "feature": feature, "tenant": tenant, "user": user}
+    with _booked(chosen, model, " ".join([query, *texts]), labels) as entry:
+        body = {"model": model.model, "query": query, "documents": list(texts), **model.params}
+        response: Any = await client(chosen).post("/rerank", body=body, cast_to=object)
+        entry.usage = SimpleNamespace(prompt_tokens=(response.get("usage") or {}).get("total_tokens"))
+        scores = {row["index"]: float(row["relevance_score"]) for row in response["results"]}
+        if scores.keys() != set(range(len(texts))):
+            raise _unusable(f"{len(scores)} scores for {len(texts)} texts")
+    return [scores[position] for position in range(len(texts))]
+
+
+def _unusable(what: str) -> ProviderError:
+    return ProviderError(
+        f"The provider sent {what}.", "Try again, or use another model.", "bad_stream", transient=False
+    )
+
+
+class _Object(dict[str, Any]):
+    """A JSON object that reads like the SDK's models: `reply.usage`, and None for what is not there."""
+
+    def __getattr__(self, name: str) -> Any:
+        return self.get(name)
+
+
+class _Said:
+    """What a chat model has said so far, without the oddities of compatible servers."""
+
+    def __init__(self) -> None:
+        self.finish = ""
+        self.calls: list[dict[str, str]] = []
+        self._at: dict[int, dict[str, str]] = {}
+
+    def message(self, response: Any) -> str:
+        choice = response.choices[0]
+        self.finish = choice.finish_reason or "stop"
+        for call in choice.message.tool_calls or ():
+            function = call.function
+            self.calls.append({"id": call.id or "", "name": function.name, "arguments": function.arguments or ""})
+        return choice.message.content or ""
+
+    def chunk(self, chunk: Any) -> str:
+        if not chunk.choices:  # a usage chunk, or an empty one that says nothing
+            return ""
+        choice = chunk.choices[0]
+        self.finish = choice.finish_reason or self.finish
+        if not choice.delta:
+            return ""
+        for call in choice.delta.tool_calls or ():
+            self._piece(call)
+        return choice.delta.content if isinstance(choice.delta.content, str) else ""
+
+    def _piece(self, piece: Any) -> None:
+        # Some servers send no index, and some give index 0 to every call: an id that is new begins a new call.
+        index = piece.index if isinstance(piece.index, int) else max(len(self.calls) - 1, 0)
+        call = self._at.get(index)
+        if call is None or (piece.id and call["id"] and piece.id != call["id"]):
+            call = self._at[index] = {"id": "", "name": "", "arguments": ""}
+            self.calls.append(call)
+        call["id"] = piece.id or call["id"]
+        if piece.function:
+            call["name"] += piece.function.name or ""
+            call["arguments"] += piece.function.arguments or ""
+
+
+@dataclass(slots=True)
+class _Entry:
+    """A call while it runs: what is known about it for the ledger."""
+
+    started: float
+    text: list[str] = field(default_factory=list)
+    first: float = 0.0
+    usage: Any = None
+    request_id: str = ""
+    settled: dict[str, Any] = field(default_factory=dict)
+
+    def heard(self, text: str) -> None:
+        self.first = self.first or time.perf_counter() - self.started
+        self.text.append(text)
+
+
+@contextmanager
+def _booked(chosen: Provider, model: Tier, reading: str, labels: Mapping[str, str]) -> Iterator[_Entry]:
+    """Write a call into the ledger, and settle it however the block ends; errors come out as ours.
+
+    `reading` is all that the model reads, for an estimate where the provider counts nothing.
+    """
+    book = ledger.default()
+    call = book.begin(provider=chosen.name, model=model.model, tier=model.name, **labels)
+    entry, outcome = _Entry(time.perf_counter()), "aborted"
+    try:
+        yield entry
         outcome = "done"
     except PatternsError as error:
         outcome = error.code
         raise
     except Exception as error:
-        translated = translate(error, chosen, model.model, bool(text))
+        translated = translate(error, chosen, model.model, bool(entry.text))
         outcome = translated.code
         raise translated from error
     finally:
-        said = "".join(text)
-        counted = _counted(usage)
+        counted = _counted(entry.usage)
         # An aborted call sends no usage: its cost is estimated from what was read and received. A refused one is free.
-        refused = not counted and not text and outcome not in ("aborted", "done")
+        refused = not counted and not entry.text and outcome not in ("aborted", "done")
         tokens = counted or {
-            "input_tokens": 0 if refused else prompt_estimate,
-            "output_tokens": estimate_tokens(said),
+            "input_tokens": 0 if refused else estimate_tokens(reading),
+            "output_tokens": estimate_tokens("".join(entry.text)),
             "cached_tokens": 0,
         }
-        settled = {
+        entry.settled = {
             **tokens,
             "cost_usd": model.cost(**tokens),
-            "first_token_seconds": first,
-            "seconds": time.perf_counter() - started,
-            "provider_request_id": request_id,
+            "first_token_seconds": entry.first,
+            "seconds": time.perf_counter() - entry.started,
+            "provider_request_id": entry.request_id,
         }
         try:
-            book.settle(call, outcome=outcome, estimated=not counted, **settled)
+            book.settle(call, outcome=outcome, estimated=not counted, **entry.settled)
         except CallerError:
             # The call stays open in the book. An answer that was paid for, or a Stop, must not turn into this error.
             log.exception("The call %s could not be settled.", call)
-    yield Completion(text=said, finish=finish, model=model.model, tier=tier, **settled)
 
 
 def _counted(usage: Any) -> dict[str, int] | None:
     """The provider's own count, or None where it sent none that can be used."""
-    read, written = getattr(usage, "prompt_tokens", None), getattr(usage, "completion_tokens", None)
+    read, written = getattr(usage, "prompt_tokens", None), getattr(usage, "completion_tokens", 0)
     if not isinstance(read, int) or not isinstance(written, int):
         return None
     cached = getattr(getattr(usage, "prompt_tokens_details", None), "cached_tokens", None)
@@ -139,100 +296,3 @@ def _counted(usage: Any) -> dict[str, int] | None:
 def estimate_tokens(text: str) -> int:
     """A rough count, for what no provider has counted. Never zero for a text that is not empty."""
     return -(-len(text) // CHARACTERS_PER_TOKEN)
-
-
-def translate(error: Exception, chosen: Provider, model: str, begun: bool) -> PatternsError:
-    """Turn an SDK error into one of ours: whose fault it is, one sentence, and the next step."""
-    import openai
-
-    match error:
-        case openai.AuthenticationError() | openai.PermissionDeniedError():
-            return CallerError(
-                f"The provider {chosen.name!r} refused the key{f' in {chosen.key_env}' if chosen.key_env else ''}.",
-                "Set a valid key, or unset PATTERNS_PROVIDER to use the offline stand-in.",
-                "wrong_key",
-            )
-        case openai.NotFoundError():
-            return CallerError(
-                f"The provider {chosen.name!r} has no model {model!r} at {chosen.base_url}.",
-                f"Change the tier under [{chosen.name}.tiers] in patterns/models.toml, or check the address.",
-                "unknown_model",
-            )
-        case openai.BadRequestError() if error.code == "context_length_exceeded":
-            return CallerError(
-                f"The prompt does not fit the context of {model!r}.",
-                "Shorten the history or the documents; notebook 01 caps the history.",
-                "context_too_long",
-            )
-        case openai.RateLimitError() if error.code == "insufficient_quota":
-            return ProviderError(
-                f"The account at {chosen.name!r} has no quota left.",
-                "Check plan and billing.",
-                "quota",
-                transient=False,
-            )
-        case openai.RateLimitError():
-            after = _retry_after(error)
-            return ProviderError(
-                f"The provider {chosen.name!r} limits the rate of requests.",
-                f"Try again in {after:g} s." if after is not None else "Try again later.",
-                "rate_limited",
-                transient=True,
-                retry_after=after,
-            )
-        case openai.APIStatusError() if error.status_code >= 500 or error.status_code in (408, 409):
-            return ProviderError(
-                f"The provider {chosen.name!r} failed with status {error.status_code}.",
-                "Try again.",
-                "overloaded",
-                transient=True,
-                retry_after=_retry_after(error),
-            )
-        case openai.APIStatusError():
-            return CallerError(
-                f"The provider {chosen.name!r} refused the request: {error.message}",
-                "Change what the message names; the same request fails again.",
-                "bad_request",
-            )
-        case openai.APITimeoutError():
-            return ProviderError(
-                f"The provider {chosen.name!r} was silent for too long.", "Try again.", "timeout", transient=True
-            )
-        case openai.APIConnectionError() if begun:
-            return ProviderError(
-                "The connection to the provider broke in the middle of the answer.",
-                "Try again; the text so far is incomplete.",
-                "stream_cut",
-                transient=True,
-            )
-        case openai.APIConnectionError():
-            return ProviderError(
-                f"Nothing answers at {chosen.base_url}.",
-                "Start the server or check the address and the network.",
-                "unreachable",
-                transient=True,
-            )
-        case openai.APIError() if not isinstance(error, openai.APIStatusError):  # an error event inside the stream
-            said = f"{error.code or ''} {error.type or ''}"
-            limited = "rate_limit" in said
-            return ProviderError(
-                f"The provider {chosen.name!r} broke off: {error.message}",
-                "Try again.",
-                "rate_limited" if limited else "overloaded",
-                transient=limited
-                or any(word in said for word in ("server_error", "overloaded", "unavailable", "timeout")),
-            )
-        case _:
-            return ProviderError(
-                f"The provider {chosen.name!r} sent what is not a chat completion ({type(error).__name__}: {error}).",
-                "Check that the address is an OpenAI-compatible API.",
-                "bad_stream",
-                transient=False,
-            )
-
-
-def _retry_after(error: Any) -> float | None:
-    try:
-        return float(error.response.headers.get("retry-after"))
-    except (TypeError, ValueError):
-        return None

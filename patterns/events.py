@@ -17,11 +17,12 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializeAsAny
 
 from .errors import PatternsError
 
 Plan = Literal["basic", "plus", "pro"]
+Outcome = Literal["success", "partial", "failure", "human_handoff", "limit_hit"]
 Phase = Literal["received", "searching", "drafting", "working"]
 
 
@@ -66,12 +67,20 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One question, with everything the layers know about it. Layers pass on changed copies (`dataclasses.replace`)."""
+    """One question, with everything the layers know about it. Layers pass on changed copies (`dataclasses.replace`).
+
+    `tools` are offered to the model and `output` is the model class that its answer must fit. `exchange` holds what
+    was said since the question: the model's tool calls, their results, complaints about an invalid reply. Tools and
+    exchange are as on the wire of Chat Completions.
+    """
 
     text: str
     user: User = User()
     history: tuple[Message, ...] = ()
     documents: tuple[Document, ...] = ()
+    tools: tuple[dict[str, Any], ...] = ()
+    output: type[BaseModel] | None = None
+    exchange: tuple[dict[str, Any], ...] = ()
     feature: str = "chat"
     request_id: str = field(default_factory=lambda: new_id("req"))
     trace_id: str = field(default_factory=lambda: new_id("trace"))
@@ -111,9 +120,11 @@ class Partial:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
+    """What the model asks for. `arguments` is the text it wrote where that is no JSON object."""
+
     call_id: str
     name: str
-    arguments: dict[str, Any]
+    arguments: dict[str, Any] | str
     kind: Literal["tool_call"] = "tool_call"
 
 
@@ -146,7 +157,11 @@ class Failed:
 
 
 class Answer(BaseModel):
-    """Ends the turn. `served` says how it came about; every layer that changes that says so here."""
+    """Ends the turn. `served` says how it came about; every layer that changes that says so here.
+
+    `output` is the validated object where the turn asked for one. `truncated`: the model hit its token limit.
+    `outcome` says how a run of several steps ended; an answer in one step is a success.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -155,6 +170,9 @@ class Answer(BaseModel):
     cited_chunk_ids: tuple[str, ...] = ()
     confident: bool = True
     proposed_tool_call: dict[str, Any] | None = None
+    output: SerializeAsAny[BaseModel] | None = None
+    truncated: bool = False
+    outcome: Outcome = "success"
     served: Literal["live", "cached", "stale", "simplified", "unavailable", "handoff"] = "live"
     tier: str = ""
     cost_usd: float | None = None  # of the call that made the answer; None: the model's price is not known

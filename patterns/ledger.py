@@ -4,7 +4,6 @@ A call is written down before it is made and settled afterwards, so that a kille
 open is still in the book. SQLite in WAL mode, one file, safe for several threads and processes.
 """
 
-import sqlite3
 import threading
 import time
 import uuid
@@ -13,8 +12,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from . import state
-from .errors import CallerError
+from . import state, store
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS calls (
@@ -40,9 +38,6 @@ CREATE TABLE IF NOT EXISTS calls (
 CREATE INDEX IF NOT EXISTS calls_started ON calls (started);
 CREATE INDEX IF NOT EXISTS calls_trace ON calls (trace_id);
 """
-
-
-BUSY_SECONDS = 2.0  # how long to wait while another process writes
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,28 +74,8 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.Lock()
-        with self._trouble():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-            try:
-                self._switch_to_wal()
-                self._db.execute("PRAGMA synchronous=NORMAL")
-                self._db.executescript(SCHEMA)
-            except sqlite3.Error:
-                self._db.close()
-                raise
-
-    def _switch_to_wal(self) -> None:
-        # SQLite does not wait for another process at this one step, so we do.
-        until = time.monotonic() + 10
-        while True:
-            try:
-                self._db.execute("PRAGMA journal_mode=WAL")
-                return
-            except sqlite3.OperationalError as error:
-                if "locked" not in str(error) or time.monotonic() > until:
-                    raise
-                time.sleep(0.02)
+        with store.trouble(path, "ledger"):
+            self._db = store.connect(path, SCHEMA)
 
     def begin(
         self, *, trace_id: str, feature: str, tenant: str, user: str, provider: str, model: str, tier: str
@@ -130,42 +105,13 @@ class Ledger:
         self._db.close()
 
     def _execute(self, statement: str, values: Iterable[Any]) -> list[Any]:
-        with self._trouble(), self._lock:
+        with store.trouble(self.path, "ledger"), self._lock:
             return self._db.execute(statement, tuple(values)).fetchall()
-
-    def _trouble(self) -> "_Trouble":
-        return _Trouble(self.path)
-
-
-class _Trouble:
-    """Turns what SQLite and the file system say into one sentence."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, sqlite3.Error | OSError):
-            raise CallerError(
-                f"The ledger at {self._path} cannot be used: {error}.",
-                "Free some space or make the folder writable, or set PATTERNS_STATE to another folder.",
-                "store_unwritable",
-            ) from error
-
-
-_open: dict[Path, Ledger] = {}
-_opening = threading.Lock()
 
 
 def default() -> Ledger:
     """The ledger in the state folder (see `patterns.state`)."""
-    path = state.folder() / "ledger.sqlite3"
-    with _opening:
-        if path not in _open:
-            _open[path] = Ledger(path)
-        return _open[path]
+    return store.shared(Ledger, state.folder() / "ledger.sqlite3")
 
 
 def total(calls: Iterable[Call]) -> float:

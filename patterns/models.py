@@ -21,7 +21,7 @@ from .errors import CallerError
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
-TierName = Literal["small", "large", "judge", "embed", "vision", "transcribe"]
+TierName = Literal["small", "large", "judge", "embed", "rerank", "vision", "transcribe"]
 
 CONNECT_SECONDS, SILENCE_SECONDS = 5.0, 30.0  # to reach the provider; between two pieces of an answer
 
@@ -196,15 +196,15 @@ _clients: "dict[asyncio.AbstractEventLoop, dict[tuple[str, str], AsyncOpenAI]]" 
 
 def client(chosen: Provider | None = None) -> "AsyncOpenAI":
     """An OpenAI client for the provider, one per event loop. It does not retry: layers do that where it can be seen."""
-    import httpx2
-    from openai import AsyncOpenAI, DefaultAsyncHttpxClient
-
     chosen = chosen or provider()
     for loop in [loop for loop in _clients if loop.is_closed()]:
         del _clients[loop]
     mine = _clients.setdefault(asyncio.get_running_loop(), {})
     place = (chosen.base_url, chosen.key)
     if place not in mine:
+        import httpx2
+        from openai import AsyncOpenAI, DefaultAsyncHttpxClient
+
         timeout = httpx2.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS)
         here = urlsplit(chosen.base_url).hostname in ("127.0.0.1", "::1", "localhost")
         # A proxy set for the internet must not stand between this program and a server on the same machine.

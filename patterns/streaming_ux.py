@@ -21,7 +21,20 @@ from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from .errors import PatternsError, ProviderError
-from .events import Answer, Event, Failed, Handler, Layer, Reset, Status, TextDelta, Turn
+from .events import (
+    Answer,
+    ConfirmationRequired,
+    Event,
+    Failed,
+    Handler,
+    Layer,
+    Reset,
+    Status,
+    TextDelta,
+    ToolCall,
+    Turn,
+)
+from .waiting import ticking
 
 IDLE_SECONDS = 2.0
 HISTORY_MESSAGES = 6
@@ -61,46 +74,18 @@ def heartbeat(idle_seconds: float = IDLE_SECONDS) -> Layer:
 
     def layer(inner: Handler) -> Handler:
         async def handle(turn: Turn) -> AsyncGenerator[Event, None]:
-            async with aclosing(inner(turn)) as events:
-                pending: asyncio.Future[Event] | None = None
-                silent_since = time.monotonic()
-                try:
-                    while True:
-                        # A task, not a timeout around anext: a timeout would cancel the work that is being waited for.
-                        pending = pending or asyncio.ensure_future(anext(events))
-                        await asyncio.wait({pending}, timeout=idle_seconds)
-                        if not pending.done():
-                            yield Status("working", idle_seconds=time.monotonic() - silent_since)
-                            continue
-                        try:
-                            event = pending.result()
-                        except StopAsyncIteration:
-                            return
-                        pending = None
+            silent_since = time.monotonic()
+            async with aclosing(ticking(inner(turn), lambda: idle_seconds)) as events:
+                async for event in events:
+                    if event is None:
+                        yield Status("working", idle_seconds=time.monotonic() - silent_since)
+                    else:
                         yield event
                         silent_since = time.monotonic()
-                finally:
-                    if pending is not None:
-                        await _end(pending)
 
         return handle
 
     return layer
-
-
-async def _end(task: "asyncio.Future[Event]") -> None:
-    """Cancel a task and wait until it is really over, also when we are cancelled once more meanwhile."""
-    task.cancel()
-    again: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError as error:
-            again = error
-    if not task.cancelled():
-        task.exception()  # looked at, so that nobody warns that it never was
-    if again is not None:
-        raise again
 
 
 def cap_history(messages: int = HISTORY_MESSAGES) -> Layer:
@@ -151,7 +136,10 @@ LAYERS: tuple[Layer, ...] = (acknowledge, report_failures, heartbeat(), cap_hist
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """When things came, in seconds after the request. `chunks` holds the arrival of every TextDelta."""
+    """When things came, in seconds after the request. `chunks` holds the arrival of every TextDelta.
+
+    `tools` are the names of the tools that the model asked for, and `question` what the turn waits for, if it does.
+    """
 
     first_event: float
     first_token: float
@@ -159,6 +147,8 @@ class Timing:
     chunks: tuple[float, ...]
     answer: Answer | None
     failed: Failed | None
+    tools: tuple[str, ...] = ()
+    question: ConfirmationRequired | None = None
 
     @property
     def longest_gap(self) -> float:
@@ -170,6 +160,8 @@ async def measure(handler: Handler, turn: Turn) -> Timing:
     """Run a turn to its end with a stopwatch. `first_token` is the total when no token came."""
     started = time.perf_counter()
     first_event, chunks, end, failed = 0.0, [], None, None
+    tools: list[str] = []
+    question = None
     async with aclosing(handler(turn)) as events:
         async for event in events:
             now = time.perf_counter() - started
@@ -181,10 +173,16 @@ async def measure(handler: Handler, turn: Turn) -> Timing:
                     end = event
                 case Failed():
                     failed = event
+                case ToolCall():
+                    tools.append(event.name)
+                case ConfirmationRequired():
+                    question = event
                 case _:
                     pass
     total = time.perf_counter() - started
-    return Timing(first_event, chunks[0] if chunks else total, total, tuple(chunks), end, failed)
+    return Timing(
+        first_event, chunks[0] if chunks else total, total, tuple(chunks), end, failed, tuple(tools), question
+    )
 
 
 def looks_buffered(chunks: Sequence[float], minimum: int = 10) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from patterns import ledger, models
+from patterns import models, store
 from patterns.course import control
 
 FAST: dict[str, Any] = {"time_to_first_token": 0, "tokens_per_second": 1e6}
@@ -20,8 +20,7 @@ def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
             monkeypatch.delenv(name)
     monkeypatch.setenv("PATTERNS_STATE", str(tmp_path / "state"))
     yield tmp_path / "state"
-    if book := ledger._open.pop(tmp_path / "state" / "ledger.sqlite3", None):
-        book.close()
+    store.close_under(tmp_path)
 
 
 @pytest.fixture

@@ -65,10 +65,10 @@ def test_no_text_gets_out_of_its_place(text: str) -> None:
 
 async def test_a_panel_shows_the_answer_and_returns_its_view(turn_dials: Dial) -> None:
     panel = StreamPanel("A title")
-    view = await panel.run(complete_assistant.build(), QUESTION)
+    view = await panel.run(complete_assistant.build(through="streaming_ux"), QUESTION)
     assert view.state == "done" and view.answer and safe_html(view.answer.text) in panel._text.value
     assert panel.button.disabled and "run the cell" in repr(panel)
-    again = await panel.run(complete_assistant.build(), QUESTION)
+    again = await panel.run(complete_assistant.build(through="streaming_ux"), QUESTION)
     assert again.text == view.text  # a cell run twice
 
 
@@ -76,7 +76,7 @@ async def test_stop_from_another_thread_stops_the_provider(turn_dials: Dial) -> 
     turn_dials(tokens_per_second=40)
     panel = StreamPanel("A title")
     threading.Timer(1.0, panel.button.click).start()
-    view = await panel.run(complete_assistant.build(), QUESTION)
+    view = await panel.run(complete_assistant.build(through="streaming_ux"), QUESTION)
     assert view.state == "stopped" and view.tokens > 0
     entry = (await control.settled_log())[-1]
     assert entry["ended"] == "aborted" and entry["tokens_sent"] <= view.tokens + 10
@@ -85,13 +85,13 @@ async def test_stop_from_another_thread_stops_the_provider(turn_dials: Dial) -> 
 
 async def test_a_panel_that_shows_the_whole_reports_what_the_reader_saw(turn_dials: Dial) -> None:
     turn_dials(tokens_per_second=200)
-    view = await StreamPanel("A title", whole=True).run(complete_assistant.build(), QUESTION)
+    view = await StreamPanel("A title", whole=True).run(complete_assistant.build(through="streaming_ux"), QUESTION)
     assert view.first_token == view.ended and len(view.chunks) == 1 and "1 piece" in view.times()
 
 
 async def test_an_interrupted_cell_leaves_nothing_running(turn_dials: Dial) -> None:
     turn_dials(tokens_per_second=40)
-    cell = asyncio.create_task(StreamPanel("A title").run(complete_assistant.build(), QUESTION))
+    cell = asyncio.create_task(StreamPanel("A title").run(complete_assistant.build(through="streaming_ux"), QUESTION))
     await asyncio.sleep(0.7)
     cell.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -101,7 +101,7 @@ async def test_an_interrupted_cell_leaves_nothing_running(turn_dials: Dial) -> N
 
 
 async def test_a_race_shows_one_answer_twice(turn_dials: Dial, capsys: pytest.CaptureFixture[str]) -> None:
-    whole, streamed = await race(complete_assistant.build(), QUESTION)
+    whole, streamed = await race(complete_assistant.build(through="streaming_ux"), QUESTION)
     assert whole.text == streamed.text and whole.state == streamed.state == "done"
 
 

@@ -85,7 +85,7 @@ async def test_cancelling_the_reader_stops_the_provider(turn_dials: Dial, when: 
     dials = {"before the first token": {"time_to_first_token": 30}, "during a stall": {"stall_after": 3}}
     turn_dials(**{"tokens_per_second": 50, **dials.get(when, {})})
     before = len(control.provider_log())
-    task = asyncio.create_task(collect(complete_assistant.build()))
+    task = asyncio.create_task(collect(complete_assistant.build(through="streaming_ux")))
     while len(control.provider_log()) == before:
         await asyncio.sleep(0.02)
     await asyncio.sleep(0.5)  # so that it is thinking no more but waiting, speaking or stalled
@@ -100,7 +100,7 @@ async def test_cancelling_the_reader_stops_the_provider(turn_dials: Dial, when: 
 
 async def test_a_stopped_call_stands_in_the_ledger_with_an_estimate(turn_dials: Dial) -> None:
     turn_dials(tokens_per_second=50)
-    async with aclosing(complete_assistant.build()(QUESTION)) as events:
+    async with aclosing(complete_assistant.build(through="streaming_ux")(QUESTION)) as events:
         async for event in events:
             if isinstance(event, TextDelta):
                 break
@@ -110,7 +110,7 @@ async def test_a_stopped_call_stands_in_the_ledger_with_an_estimate(turn_dials: 
 
 
 async def test_thirty_two_streams_do_not_disturb_one_another(turn_dials: Dial) -> None:
-    handler = complete_assistant.build()
+    handler = complete_assistant.build(through="streaming_ux")
     turns = [Turn(f"What does error E-{number} mean?") for number in (101, 104, 117, 203, 207, 310, 315, 402)] * 4
     alone = {turn.text: (await answer(handler, turn)).text for turn in turns[:8]}
     together = await asyncio.gather(*(answer(handler, turn) for turn in turns))
@@ -119,7 +119,7 @@ async def test_thirty_two_streams_do_not_disturb_one_another(turn_dials: Dial) -
 
 async def test_a_cut_stream_is_retried_behind_a_reset_and_fails_with_a_sentence(turn_dials: Dial) -> None:
     turn_dials(cut_after=5)
-    events = await collect(complete_assistant.build())
+    events = await collect(complete_assistant.build(through="streaming_ux"))
     assert [event.kind for event in events if not isinstance(event, Status | TextDelta)] == ["reset", "failed"]
     end = events[-1]
     assert isinstance(end, Failed) and end.code == "stream_cut" and end.transient and end.next_step
@@ -128,18 +128,18 @@ async def test_a_cut_stream_is_retried_behind_a_reset_and_fails_with_a_sentence(
 
 
 async def test_a_stream_that_breaks_once_is_streamed_again_and_ends_well(turn_dials: Dial) -> None:
-    whole = text_of(await collect(complete_assistant.build()))
+    whole = text_of(await collect(complete_assistant.build(through="streaming_ux")))
     turn_dials(cut_after=5, only_first=1)
-    events = await collect(complete_assistant.build())
+    events = await collect(complete_assistant.build(through="streaming_ux"))
     assert [event.kind for event in events if not isinstance(event, Status | TextDelta)] == ["reset", "answer"]
     assert text_of(events) == whole
 
 
 async def test_a_buffering_hop_is_noticed(turn_dials: Dial) -> None:
     turn_dials(tokens_per_second=200)
-    direct = await streaming_ux.measure(complete_assistant.build(), QUESTION)
+    direct = await streaming_ux.measure(complete_assistant.build(through="streaming_ux"), QUESTION)
     turn_dials(tokens_per_second=200, buffering=True)
-    lumped = await streaming_ux.measure(complete_assistant.build(), QUESTION)
+    lumped = await streaming_ux.measure(complete_assistant.build(through="streaming_ux"), QUESTION)
     assert not streaming_ux.looks_buffered(direct.chunks)
     assert streaming_ux.looks_buffered(lumped.chunks)
 
