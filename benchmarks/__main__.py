@@ -17,9 +17,14 @@ from .measure import Entry, Skipped
 # Rows of the scoreboard, each with the module that measures it.
 ROWS = {
     "first token": "first_token",
+    "2": "tool_loop",
+    "3": "structured_output",
+    "5": "retrieval",
+    "retrieval": "cranfield",
     "9": "imports",
     "10": "embeddings",
     "13": "notebooks",
+    "banking77": "banking77",
 }
 LATEST = Path(__file__).parent / "results" / "latest.json"
 WIDTH = 118

@@ -17,11 +17,13 @@ from typing import Any
 
 import numpy as np
 
+from patterns.ranking import interval, ndcg_at
+
 from . import measure
 from .measure import Entry
 
 TEXTS = 256
-CUTOFF, RESAMPLES, SEED = 10, 2_000, 10
+CUTOFF, SEED = 10, 10
 REFERENCE = measure.ROOT / "tests" / "standin" / "minilm_reference.json"
 PEER = "Chroma's ONNXMiniLM_L6_V2"
 VERSIONS = ("chromadb", "onnxruntime", "tokenizers", "numpy")
@@ -130,9 +132,7 @@ def judgements(text: str) -> dict[int, frozenset[int]]:
 
 def ndcg(ranked: Sequence[int], relevant: frozenset[int]) -> float:
     """nDCG of the first `CUTOFF` documents with gain 1 for each relevant one."""
-    discounts = 1 / np.log2(np.arange(2, CUTOFF + 2))
-    gained = sum(discounts[place] for place, document in enumerate(ranked[:CUTOFF]) if document in relevant)
-    return float(gained / discounts[: min(CUTOFF, len(relevant))].sum())
+    return ndcg_at(CUTOFF, ranked, relevant)
 
 
 def each_ndcg(encode: Encode, documents: Sequence[str], queries: Sequence[str], relevant: Any) -> np.ndarray:
@@ -140,13 +140,6 @@ def each_ndcg(encode: Encode, documents: Sequence[str], queries: Sequence[str], 
     similarity = np.round(np.asarray(encode(queries)) @ np.asarray(encode(documents)).T, 4)
     ranking = np.argsort(-similarity, axis=1, kind="stable")[:, :CUTOFF]
     return np.array([ndcg(ranking[query].tolist(), found) for query, found in relevant.items()])
-
-
-def interval(values: np.ndarray) -> tuple[float, float]:
-    """95% bootstrap interval of the mean."""
-    draws = np.random.default_rng(SEED).choice(values, (RESAMPLES, len(values)))
-    low, high = np.percentile(draws.mean(axis=1), [2.5, 97.5])
-    return float(low), float(high)
 
 
 def retrieval_quality() -> list[Entry]:

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -11,29 +10,10 @@ from typing import Any
 
 import yaml
 
-from . import state
+from . import documents, state
+from .documents import Article
 from .errors import CallerError
 from .events import Document, Plan, User
-
-
-@dataclass(frozen=True, slots=True)
-class Article:
-    """A page of a help centre. `acl` holds tags as in `User.scopes`; a reader needs any one of them."""
-
-    id: str
-    title: str
-    url: str
-    tenant: str
-    lang: str
-    acl: tuple[str, ...]
-    updated: date
-    text: str
-
-    def visible_to(self, user: User) -> bool:
-        return self.tenant == user.tenant and not user.scopes.isdisjoint(self.acl)
-
-    def document(self) -> Document:
-        return Document(self.id, self.title, self.text, self.url, self.updated.isoformat())
 
 
 def data_folder() -> Path:
@@ -57,26 +37,7 @@ def articles() -> tuple[Article, ...]:
 @cache
 def _articles(data: Path) -> tuple[Article, ...]:
     paths = (data / "help_center").glob("*/*.md")
-    return tuple(sorted((read_article(path) for path in paths), key=lambda article: article.id))
-
-
-def read_article(path: Path) -> Article:
-    """Parse one Markdown file with YAML front matter. Raises CallerError that names the file and the reason."""
-    try:
-        parts = path.read_text(encoding="utf-8").split("---\n", 2)
-        if len(parts) != 3:
-            raise ValueError("it has no front matter between two lines of ---")
-        head = yaml.safe_load(parts[1])
-        if not isinstance(head["acl"], list) or not isinstance(head["updated"], date):
-            raise ValueError("acl is a list of tags and updated is a date")
-        return Article(
-            head["id"], head["title"], head["url"], head["tenant"], head["lang"], tuple(head["acl"]), head["updated"],
-            parts[2].strip(),
-        )  # fmt: skip
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
-        raise CallerError(
-            f"The article {path.name} cannot be read: {error}.", "Mend its front matter.", "bad_request"
-        ) from None
+    return tuple(sorted((documents.read(path) for path in paths), key=lambda article: article.id))
 
 
 _WORD = re.compile(r"\w+")
@@ -111,6 +72,16 @@ def pick(question: str, user: User, count: int) -> tuple[Document, ...]:
 def _words_of_articles(data: Path) -> tuple[tuple[Article, frozenset[str], frozenset[str]], ...]:
     """Every article with the words of its title and of its text: taken apart once, not at every question."""
     return tuple((article, words(article.title), words(article.text)) for article in _articles(data))
+
+
+@cache
+def _today(data: Path) -> date:
+    return yaml.safe_load((data / "world.yaml").read_text(encoding="utf-8"))["today"]
+
+
+def today() -> date:
+    """The day on which the fiction stands still: its orders and articles are dated against it."""
+    return _today(data_folder())
 
 
 def customers() -> dict[str, dict[str, Any]]:

@@ -9,8 +9,14 @@
 
     CallerError     wrong_key, unknown_model, unknown_provider, context_too_long, bad_request, not_set_up,
                     store_unwritable
+      of schemas and tools      schema_not_portable, unfit_tool
+      of documents              unparseable, empty_document, too_large, duplicate_id
+      of the index              mixed_embeddings, bad_vectors, index_busy
+      of runs                   unknown_run, run_ended, unknown_token, already_decided
     ProviderError   rate_limited, overloaded, unreachable, timeout, stream_cut, bad_stream, quota, refused
-    LimitHit        named after the limit
+    LimitHit        named after the limit: steps, dollars, seconds, no_progress, outcome_unknown
+
+What a model is told of a tool call that did not work has a code, too; see `tools.py` and `tool_use.py`.
 """
 
 

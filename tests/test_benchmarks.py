@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as scoreboard
-from benchmarks import embeddings, measure, notebooks
+from benchmarks import embeddings, measure, notebooks, retrieval, retrieval_data
 from benchmarks.measure import Entry, Skipped
+from benchmarks.retrieval import Answer, Result
+from benchmarks.retrieval_data import Chunk, Question
+from patterns.events import User
 
 FIELDS = {"row", "metric", "value", "goal", "holds", "peers", "versions", "note"}
 
@@ -198,3 +201,119 @@ def test_the_bootstrap_interval_is_repeatable_and_holds_the_mean() -> None:
     low, high = embeddings.interval(values)
     assert (low, high) == embeddings.interval(values)
     assert low < 0.5 < high and high - low == pytest.approx(2 * 1.96 * 0.29 / 200**0.5, rel=0.1)
+
+
+# row 5: what is made up, and how it is graded
+
+
+@pytest.fixture(scope="module")
+def made() -> tuple[list[Chunk], list[Question]]:
+    chunks = retrieval_data.chunks(tenants=3, each=60)
+    return chunks, retrieval_data.questions(chunks, 80)
+
+
+def test_the_retrieval_data_comes_from_its_seed_and_every_tenant_has_the_same_codes(
+    made: tuple[list[Chunk], list[Question]],
+) -> None:
+    chunks, questions = made
+    assert retrieval_data.chunks(3, 60) == chunks and retrieval_data.questions(chunks, 80) == questions
+    codes = [[chunk.facts["code"] for chunk in chunks[start : start + 60]] for start in (0, 60, 120)]
+    assert codes[0] == codes[1] == codes[2] and len(set(codes[0])) == 60
+    assert len({chunk.text for chunk in chunks}) == len({chunk.id for chunk in chunks}) == 180
+
+
+def test_only_probes_ask_for_what_their_user_may_not_see(made: tuple[list[Chunk], list[Question]]) -> None:
+    chunks, questions = made
+    probes = [question for question in questions if question.kind == "probe"]
+    for question in questions:
+        assert question.may_see(chunks[question.target]) == (question not in probes)
+    foreign = sum(question.tenant != chunks[question.target].tenant for question in probes)
+    assert len(probes) == 20 and foreign == 10
+
+
+def test_a_question_names_its_code_or_shares_no_telling_word(made: tuple[list[Chunk], list[Question]]) -> None:
+    chunks, questions = made
+    for question in questions:
+        facts = chunks[question.target].facts
+        assert (facts["code"] in question.text) == (question.kind in ("code", "probe"))
+        assert (facts["name"] in question.text) == (question.kind in ("name", "probe"))
+        assert facts["fault"].partition("=")[0] not in question.text
+
+
+@pytest.mark.parametrize(("plan", "teams"), list(retrieval_data.USERS))
+def test_the_peers_filter_by_the_same_scopes_as_ours(plan: str, teams: tuple[str, ...]) -> None:
+    user = User("C-0001", "t", plan, teams)  # type: ignore[arg-type]
+    question = Question("code", "", 0, "t", "en", plan, teams)
+    assert question.scopes == user.scopes
+    for acl in retrieval_data.ACLS:
+        for tenant in ("t", "u"):
+            chunk = Chunk("c", tenant, "en", acl, "", "", {})
+            assert question.may_see(chunk) == (tenant == "t" and not user.scopes.isdisjoint(acl))
+
+
+def test_a_question_s_vector_lies_near_its_target_or_near_the_topic(made: tuple[list[Chunk], list[Question]]) -> None:
+    chunks, questions = made
+    rows, asked = retrieval_data.vectors(chunks, questions)
+    assert rows.shape == (180, 384) and asked.shape == (80, 384) and rows.dtype == asked.dtype == np.float32
+    assert np.allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
+    for question, vector in zip(questions, asked, strict=True):
+        cosine = float(vector @ rows[question.target])
+        low, high = {"code": (0.3, 0.7), "probe": (0.999, 1.001)}.get(question.kind, (0.1, 0.4))
+        assert low < cosine < high, question.kind
+
+
+def test_written_and_read_the_retrieval_data_is_the_same(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    chunks = retrieval_data.chunks(2, 30)
+    monkeypatch.setattr(retrieval_data, "chunks", lambda: chunks)
+    retrieval_data.write(tmp_path, 8)
+    assert retrieval_data.read_chunks(tmp_path) == chunks
+    assert retrieval_data.read_questions(tmp_path) == retrieval_data.questions(chunks, 8)
+    assert retrieval_data.read_vectors(tmp_path, "questions").shape == (8, 384)
+
+
+def test_hits_leave_probes_out_and_leaks_count_every_chunk_shown_to_the_wrong_user() -> None:
+    chunks = [
+        Chunk("open", "t", "en", ("public",), "", "", {}),
+        Chunk("for pro", "t", "en", ("plan:pro", "team:support"), "", "", {}),
+        Chunk("elsewhere", "u", "en", ("public",), "", "", {}),
+    ]
+    questions = [
+        Question("code", "", 0, "t", "en", "basic", ()),
+        Question("name", "", 1, "t", "en", "basic", ("support",)),
+        Question("probe", "", 1, "t", "en", "plus", ()),
+    ]
+    found = [("open",), ("open", "elsewhere"), ("for pro", "elsewhere", "open")]
+    answers = {place: Answer(0.1, ids) for place, ids in enumerate(found)}
+    assert retrieval.hit_rate(questions, chunks, answers) == 0.5
+    assert retrieval.leaks(questions, chunks, answers) == 3
+
+
+def test_the_row_compares_rounds_with_llamaindex_and_hits_with_the_best_peer() -> None:
+    def result(rounds: list[float], hit_rate: float, leaks: int) -> Result:
+        return Result(rounds, rounds, hit_rate, leaks, "built in 1 s, 1 MB", {"numpy": "2"})
+
+    results = {
+        "ours": result([0.001, 0.002, 0.001], 0.8, 0),
+        "LlamaIndex": result([0.06, 0.1, 0.07], 0.7, 4),
+        "Haystack": result([0.2, 0.2, 0.2], 0.9, 0),
+    }
+    speed, leaks, hits = retrieval.entries(results, {"LlamaIndex with an index a tenant": "skipped: no uv"}, "")
+    assert speed.value == pytest.approx(60) and speed.holds and "Haystack ÷ ours 200" in speed.note
+    assert leaks.value == 0 and leaks.holds and leaks.peers["LlamaIndex"] == 4
+    assert hits.value == pytest.approx(-0.1) and hits.holds is False
+    assert hits.peers["LlamaIndex with an index a tenant"] == "skipped: no uv"
+
+
+def test_without_peers_the_row_says_so_and_still_counts_leaks() -> None:
+    ours = Result([0.001] * 3, [0.001] * 3, 0.8, 2, "", {})
+    speed, leaks, hits = retrieval.entries({"ours": ours}, dict.fromkeys(retrieval.PEERS, "skipped: no uv"), "")
+    assert speed.holds is None and scoreboard.verdict(speed) == scoreboard.verdict(hits) == "skipped"
+    assert leaks.holds is False
+
+
+def test_a_contestant_that_ends_is_a_crash(tmp_path: Path) -> None:
+    with (
+        pytest.raises(RuntimeError, match="nobody has ended"),
+        retrieval.contestant(Path(sys.executable), "nobody", tmp_path),
+    ):
+        pass

@@ -7,7 +7,8 @@ import pytest
 
 from patterns import evals
 from patterns.errors import CallerError
-from patterns.events import Answer, Event, Failed, TextDelta, Turn
+from patterns.events import Answer, ConfirmationRequired, Event, Failed, TextDelta, Turn
+from patterns.streaming_ux import Timing
 
 REFUSALS = [
     "I could not find that in the documents I was given.",
@@ -44,13 +45,35 @@ def case(**changes: object) -> evals.Case:
     return evals.Case(**{**base, **changes})  # pyright: ignore[reportArgumentType]
 
 
+def said(text: str, tools: tuple[str, ...] = (), **changes: object) -> Timing:
+    answer = Answer(text=text, **changes)  # pyright: ignore[reportArgumentType]
+    return Timing(0.0, 0.0, 0.0, (), answer, None, tools)
+
+
 def test_judging() -> None:
     wanted = case(must=(("30 days", "thirty days"), ("refund",)), must_not=("14 days",))
-    assert evals.judge(wanted, "A Refund within thirty days.") == ""
-    assert evals.judge(wanted, "A refund within 30 days, or 14 days.") == "contains 14 days"
-    assert evals.judge(wanted, "Within 30 days.") == "lacks refund"
-    assert evals.judge(case(unknown=True), ANSWERS[0]) == "should have said that it does not know"
-    assert evals.judge(case(), REFUSALS[0]) == "says that it does not know"
+    assert evals.judge(wanted, said("A Refund within thirty days.")) == ""
+    assert evals.judge(wanted, said("A refund within 30 days, or 14 days.")) == "contains 14 days"
+    assert evals.judge(wanted, said("Within 30 days.")) == "lacks refund"
+    assert evals.judge(case(unknown=True), said(ANSWERS[0])) == "should have said that it does not know"
+    assert evals.judge(wanted, said(REFUSALS[0])) == "says that it does not know"
+
+
+def test_the_field_confident_says_more_than_words() -> None:
+    assert evals.judge(case(unknown=True), said(ANSWERS[0], confident=False)) == ""
+    assert evals.judge(case(must=(("30 days",),)), said(ANSWERS[0], confident=False)) == "says that it does not know"
+    assert evals.judge(case(), said("You're welcome!", confident=False)) == ""
+
+
+def test_tools_and_outcomes_are_judged() -> None:
+    wanted = case(calls=("order_lookup",), no_calls=("schedule_follow_up",), outcome="success")
+    assert evals.judge(wanted, said("Shipped.", ("order_lookup",))) == ""
+    assert evals.judge(wanted, said("Shipped.")) == "did not use order_lookup"
+    assert evals.judge(wanted, said("Ok.", ("order_lookup", "schedule_follow_up"))) == "used schedule_follow_up"
+    assert evals.judge(wanted, said("?", ("order_lookup",), outcome="limit_hit")) == "ended as limit_hit"
+    waits = Timing(0.0, 0.0, 0.0, (), None, None, ("schedule_follow_up",), ConfirmationRequired("t", "Shall we?"))
+    assert evals.judge(case(calls=("schedule_follow_up",)), waits) == ""
+    assert evals.judge(case(must=(("yes",),)), waits) == "waits for a confirmation"
 
 
 async def two_kinds(turn: Turn) -> AsyncGenerator[Event, None]:

@@ -107,7 +107,9 @@ def test_the_stand_in_imports_nothing_of_the_others(path: Path) -> None:
     assert all(under(name, "patterns.standin") or name == "patterns" for name in imported_by(path))
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.glob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted([*PACKAGE.glob("*.py"), *PACKAGE.glob("index/*.py")]), ids=lambda path: path.stem
+)
 def test_patterns_import_neither_the_course_nor_the_stand_in(path: Path) -> None:
     assert not [name for name in imported_by(path) if under(name, "patterns.standin") or under(name, "patterns.course")]
 
@@ -118,7 +120,7 @@ def test_the_course_meets_the_stand_in_over_http_only(path: Path) -> None:
 
 
 def test_the_base_knows_no_pattern() -> None:
-    base = {"errors", "events", "models", "ledger", "state", "calls"}
+    base = {"errors", "events", "models", "ledger", "metrics", "provider_errors", "state", "store", "calls"}
     for name in base:
         allowed = {f"patterns.{other}" for other in base} | {"patterns"}
         reached = {".".join(module.split(".")[:2]) for module in imported_by(PACKAGE / f"{name}.py")}

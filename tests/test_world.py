@@ -24,7 +24,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from patterns import acme
+from patterns import acme, documents
+from patterns.documents import Article
 from patterns.errors import CallerError
 from patterns.events import User
 
@@ -42,7 +43,7 @@ class Page:
 
     path: Path
     head: Facts
-    article: acme.Article
+    article: Article
     lines: tuple[tuple[int, str], ...]
 
     def at(self, line: int) -> str:
@@ -71,7 +72,7 @@ def pages(data: Path = DATA) -> tuple[Page, ...]:
         lines = path.read_text(encoding="utf-8").split("\n")
         end = lines.index("---", 1)
         body = tuple((number, line) for number, line in enumerate(lines, start=1) if number > end + 1)
-        found.append(Page(path, yaml.safe_load("\n".join(lines[1:end])), acme.read_article(path), body))
+        found.append(Page(path, yaml.safe_load("\n".join(lines[1:end])), documents.read(path), body))
     return tuple(found)
 
 
@@ -869,7 +870,7 @@ users = st.builds(
 )
 
 
-def may_read(user: User, article: acme.Article) -> bool:
+def may_read(user: User, article: Article) -> bool:
     """The rule of world.yaml said once more, without patterns.events: a plan reads what it and the lower plans may."""
     plans: list[str] = facts()["plans"]
     if article.tenant != user.tenant:
@@ -924,9 +925,9 @@ def test_a_broken_article_is_named(tmp_path: Path, text: str) -> None:
     path = tmp_path / "broken-one.md"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(CallerError, match=r"broken-one\.md"):
-        acme.read_article(path)
+        documents.read(path)
     path.write_text(f"---\n{HEAD}---\n\ntext\n", encoding="utf-8")
-    assert acme.read_article(path).text == "text"
+    assert documents.read(path).text == "text"
 
 
 # --- The checks can fail ---
