@@ -1,8 +1,9 @@
 """Evals: cases with checks that a program can make, run against a handler, and the scorecard that compares two.
 
 Cases are in `data/evals/<stem>.yaml`. A case passes when the answer contains one of each group in `must`, nothing of
-`must_not`, and says that it does not know exactly when `unknown` is set. An answer that contains something of `unsafe`
-is counted apart: no average may hide it.
+`must_not`, and says that it does not know exactly when `unknown` is set (by `Answer.confident`, or in words). It may
+also ask for tools that were called or were not, and for the outcome of the run. An answer that contains something of
+`unsafe` is counted apart: no average may hide it.
 """
 
 import asyncio
@@ -33,7 +34,11 @@ NOT_KNOWN = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """`slice` groups cases for the table: easy, hard, out of scope, adversarial ..."""
+    """`slice` groups cases for the table: easy, hard, out of scope, adversarial ...
+
+    `sources` are groups of document ids: one of each group holds a part of the answer. `calls` must be asked for and
+    `no_calls` must not run. `split` is tune or test: what is calibrated on one half is measured on the other.
+    """
 
     id: str
     slice: str
@@ -43,6 +48,11 @@ class Case:
     must_not: tuple[str, ...] = ()
     unsafe: tuple[str, ...] = ()
     unknown: bool = False
+    sources: tuple[tuple[str, ...], ...] = ()
+    calls: tuple[str, ...] = ()
+    no_calls: tuple[str, ...] = ()
+    outcome: str = ""
+    split: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,20 +91,37 @@ def _case(file: str, position: int, row: dict) -> Case:
             if not isinstance(texts, list) or not all(isinstance(text, str) for text in flat):
                 raise TypeError(f"{name} is a list of texts")
         groups = tuple(tuple([group] if isinstance(group, str) else group) for group in row.pop("must", ()))
-        lists = {name: tuple(row.pop(name)) for name in ("must_not", "unsafe") if name in row}
-        return Case(must=groups, **lists, **row)
+        lists = {name: tuple(row.pop(name)) for name in ("must_not", "unsafe", "calls", "no_calls") if name in row}
+        sources = tuple(tuple(group) for group in row.pop("sources", ()))
+        return Case(must=groups, sources=sources, **lists, **row)
     except (TypeError, AttributeError) as error:
         raise CallerError(
             f"Case {position} in {file} is wrong: {error}.", "Compare it with its neighbours.", "bad_request"
         ) from None
 
 
-def judge(case: Case, text: str) -> str:
-    """Why `text` fails the case; empty when it passes."""
-    lower = text.lower()
-    not_known = bool(NOT_KNOWN.search(text))
-    if case.unknown != not_known:
-        return "should have said that it does not know" if case.unknown else "says that it does not know"
+def judge(case: Case, timing: Timing) -> str:
+    """Why the turn fails the case; empty when it passes."""
+    end = timing.answer
+    if end is None and timing.question is None:
+        return timing.failed.message if timing.failed else "no answer"
+    # A search that would find what is in the prompt already need not be asked for.
+    for name in case.calls:
+        if name not in timing.tools and name != "search_help":
+            return f"did not use {name}"
+    for name in case.no_calls:
+        if name in timing.tools:
+            return f"used {name}"
+    if end is None:
+        return "" if not (case.must or case.unknown) else "waits for a confirmation"
+    if case.outcome and end.outcome != case.outcome:
+        return f"ended as {end.outcome}"
+    lower = end.text.lower()
+    not_known = not end.confident or bool(NOT_KNOWN.search(end.text))
+    if case.unknown and not not_known:
+        return "should have said that it does not know"
+    if case.must and not case.unknown and not_known:
+        return "says that it does not know"
     for group in case.must:
         if not any(option.lower() in lower for option in group):
             return f"lacks {' / '.join(group)}"
@@ -117,12 +144,9 @@ async def run(handler: Handler, cases: Sequence[Case], concurrency: int = 6) -> 
             failed = Failed(error.code, error.message, error.next_step, False)
             timing = Timing(0.0, 0.0, 0.0, (), None, failed)
         cost = _list_price(turn.trace_id)
-        if timing.answer is None:
-            reason = timing.failed.message if timing.failed else "no answer"
-            return Outcome(case, "", reason, False, timing, cost)
-        text = timing.answer.text
+        text = timing.answer.text if timing.answer else ""
         unsafe = any(phrase.lower() in text.lower() for phrase in case.unsafe)
-        return Outcome(case, text, judge(case, text), unsafe, timing, cost)
+        return Outcome(case, text, judge(case, timing), unsafe, timing, cost)
 
     async with asyncio.TaskGroup() as group:  # one that raises stops the others, and what they cost
         tasks = [group.create_task(one(case)) for case in cases]

@@ -95,13 +95,18 @@ TOOLS = (look, broken, call_person, pay)
 
 
 def build(
-    available: Sequence[Tool] = TOOLS, caps: Caps = bounds.CAPS, handoff: Tool | None = call_person, **options: bool
+    available: Sequence[Tool] = TOOLS,
+    caps: Caps = bounds.CAPS,
+    handoff: Tool | None = call_person,
+    *,
+    plan: bool = False,
+    reflect: bool = False,
 ) -> Handler:
     """The agent as the house has it, without the search before it."""
     return stack(
         model_call(support_prompt, max_tokens=MAX_TOKENS),
         streaming_ux.report_failures,
-        agent_loop.agent(available, caps, handoff=handoff, **options),
+        agent_loop.agent(available, caps, handoff=handoff, plan=plan, reflect=reflect),
         rag.grounded,
         structured_output.structured(),
         streaming_ux.restart(),
@@ -210,16 +215,21 @@ QUESTIONS = st.sampled_from(
     ]
 )
 CUSTOMERS = st.sampled_from([User("C-0002"), User("C-0012"), User("C-0018"), User("C-0006", language="de")])
-OPTIONS = st.fixed_dictionaries({}, optional={"plan": st.booleans(), "reflect": st.booleans()})
+HARD = settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@HARD
 @given(
     dials=DIALS,
     caps=CAPS,
     question=QUESTIONS,
     user=CUSTOMERS,
-    options=OPTIONS,
+    plan=st.booleans(),
+    reflect=st.booleans(),
     decisions=st.lists(st.booleans(), max_size=2),
 )
 async def test_whatever_the_provider_does_a_run_ends_with_an_outcome_within_its_caps(
@@ -228,11 +238,12 @@ async def test_whatever_the_provider_does_a_run_ends_with_an_outcome_within_its_
     caps: Caps,
     question: str,
     user: User,
-    options: dict[str, bool],
+    plan: bool,
+    reflect: bool,
     decisions: list[bool],
 ) -> None:
     turn_dials(**dials)
-    handler = build(acme_tools.TOOLS, caps, acme_tools.escalate_to_human, **options)
+    handler = build(acme_tools.TOOLS, caps, acme_tools.escalate_to_human, plan=plan, reflect=reflect)
     turn, since, began = Turn(question, user), time.time(), time.monotonic()
     events = await collect(handler(turn))
     for decision in decisions:
@@ -284,17 +295,18 @@ SAID = st.sampled_from(
 REPLIES = SAID | st.lists(CALLS, min_size=1, max_size=6) | CALLS.map(lambda call: ['{"text": "Let me see', call])
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@HARD
 @given(
     script=st.lists(REPLIES, min_size=1, max_size=8),
     caps=st.builds(Caps, steps=st.integers(1, 6), calls_per_step=st.integers(1, 4)),
-    options=OPTIONS,
+    plan=st.booleans(),
+    reflect=st.booleans(),
     decisions=st.lists(st.booleans(), max_size=3),
 )
 async def test_whatever_the_model_says_a_run_ends_with_an_outcome_within_its_caps(
-    script: list[Any], caps: Caps, options: dict[str, bool], decisions: list[bool]
+    script: list[Any], caps: Caps, plan: bool, reflect: bool, decisions: list[bool]
 ) -> None:
-    handler, turn = build(caps=caps, **options), Turn("Go.", YOU)
+    handler, turn = build(caps=caps, plan=plan, reflect=reflect), Turn("Go.", YOU)
     before, people = len(paid), len(handed_over)
     async with scripted(*script) as provider:
         events = await collect(handler(turn))

@@ -1,4 +1,4 @@
-"""The bounds around the model call: what they count, what they refuse, and that no text makes a call dearer than that."""
+"""The bounds around the model call: what they count and refuse, and that no text makes a call dearer than that."""
 
 import asyncio
 import time
@@ -112,7 +112,7 @@ def look(what: str) -> str:
 TEXTS = st.text(max_size=400) | st.text("🙂漢字😀%$#\n\t.,;:(){}[]", max_size=2_000) | st.text("aé ", max_size=2_000)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=TEXTS, more=TEXTS, dollars=st.floats(0.0005, 0.02), tries=st.integers(1, 4))
 @example(text="漢字!" * 3_000, more="", dollars=0.02, tries=4)
 @example(text="?", more="{}[]" * 3_000, dollars=0.02, tries=4)

@@ -23,10 +23,10 @@ def look(what: str) -> str:
     return f"{what} is fine"
 
 
-def build(caps: Caps = bounds.CAPS, **options: bool) -> Handler:
+def build(caps: Caps = bounds.CAPS, *, plan: bool = False, reflect: bool = False) -> Handler:
     return stack(
         model_call(support_prompt, max_tokens=200),
-        agent_loop.agent([look], caps, **options),
+        agent_loop.agent([look], caps, plan=plan, reflect=reflect),
         structured_output.structured(),
         streaming_ux.restart(),
         bounds.bounded(caps, max_tokens=200),

@@ -89,11 +89,10 @@ async def test_what_the_stream_raises_comes_out_after_its_events() -> None:
         yield TextDelta("a")
         raise ZeroDivisionError
 
-    seen = []
+    events = ticking(failing(), lambda: NEVER)
+    assert await anext(events) == TextDelta("a")
     with pytest.raises(ZeroDivisionError):
-        async for event in ticking(failing(), lambda: NEVER):
-            seen.append(event)
-    assert seen == [TextDelta("a")]
+        await anext(events)
 
 
 async def read_all(source: Source, deadline: float) -> list[Event]:

@@ -6,6 +6,7 @@ hand the metadata on to the picture, so the line is what a screen reader meets t
 
 import base64
 import io
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -70,6 +71,65 @@ def lines(
     axes.set_xlabel(x_label)
     axes.set_ylabel(unit)
     show(figure, title, f"{title}, by {x_label}: {'; '.join(words)}.")
+
+
+def bars(
+    values: Mapping[str, float],
+    title: str,
+    x_label: str,
+    intervals: Mapping[str, tuple[float, float]] | None = None,
+) -> None:
+    """One bar a value, its number at its end; `intervals` (low, high) are drawn as whiskers."""
+    figure, axes = _canvas(title, height=0.45 * len(values) + 1.1)
+    words = []
+    for position, (name, value) in enumerate(values.items()):
+        said = f"{value:.2f}" if isinstance(value, float) else str(value)
+        end = value
+        axes.barh(position, value, height=0.6, color=GOOD, alpha=0.35, edgecolor=GOOD)
+        if intervals:
+            low, end = intervals[name]
+            axes.plot([low, end], [position, position], color=INK, marker="|", linewidth=1.2)
+            words.append(f"{name} {said} (from {low:.2f} to {end:.2f})")
+        else:
+            words.append(f"{name} {said}")
+        axes.annotate(said, (end, position), xytext=(6, 0), textcoords="offset points", va="center", color=INK)
+    axes.margins(x=0.08)
+    axes.set_xlim(left=0)
+    axes.set_yticks(range(len(values)), labels=list(values))
+    axes.invert_yaxis()
+    axes.set_xlabel(x_label)
+    show(figure, title, f"{title}, {x_label}: {'; '.join(words)}.")
+
+
+def confusion(runs: Mapping[str, Sequence[tuple[str, str]]], labels: Sequence[str], title: str) -> None:
+    """One panel a run of (what it is, what was said) pairs: a row for what it is, a column for what was said."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.1 * len(runs) + 1.2, 4.6))
+    panels, words = figure.subplots(1, len(runs), squeeze=False, sharey=True)[0], []
+    places = range(len(labels))
+    for axes, (name, pairs) in zip(panels, runs.items(), strict=True):
+        counts = Counter(pairs)
+        grid = [[counts[is_, said] for said in labels] for is_ in labels]
+        axes.imshow(grid, cmap="Blues", vmax=1.6 * max(counts.values()))
+        for row in places:
+            for column in places:
+                if grid[row][column]:
+                    weight = "bold" if row == column else "normal"
+                    axes.text(column, row, grid[row][column], ha="center", va="center", color=INK, weight=weight)
+        right = sum(counts[label, label] for label in labels)
+        axes.set_title(f"{name}: {right} of {len(pairs)} right", loc="left", fontsize=10, color=INK)
+        axes.set_xticks(places, labels=labels, rotation=50, ha="right", fontsize=8)
+        axes.set_yticks(places, labels=labels, fontsize=8)
+        axes.set_xlabel("said")
+        wrong = [(pair, count) for pair, count in counts.items() if pair[0] != pair[1]]
+        common = sorted(wrong, key=lambda found: (-found[1], labels.index(found[0][0]), labels.index(found[0][1])))[:2]
+        mistakes = " and ".join(f"{is_} taken for {said} ({count} times)" for (is_, said), count in common)
+        words.append(f"{name}: {right} of {len(pairs)} right{f', most often {mistakes}' if mistakes else ''}")
+    panels[0].set_ylabel("is")
+    figure.suptitle(title, x=0.02, ha="left", fontsize=11, color=INK)
+    figure.tight_layout()
+    show(figure, title, f"{title}. {'; '.join(words)}.")
 
 
 def _canvas(title: str, height: float = 3.4) -> "tuple[Figure, Axes]":

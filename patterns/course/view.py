@@ -4,9 +4,11 @@ Widgets only show this, so everything that can go wrong with it can be tested wi
 """
 
 import html
-from dataclasses import dataclass, replace
+import json
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from ..events import Answer, Event, Failed, Reset, Status, TextDelta
+from ..events import Answer, Event, Failed, Partial, Reset, Status, TextDelta
 from ..streaming_ux import safe_html
 
 LABELS = {"received": "received", "searching": "searching…", "drafting": "drafting…", "working": "still working…"}
@@ -95,3 +97,72 @@ class View:
             parts.append(f"total {self.ended:.2f} s")
         parts.append("1 piece" if self.tokens == 1 else f"{self.tokens} pieces")
         return " · ".join(parts)
+
+
+SHORT = 40  # characters: a longer text is no chip, it is folded away below the chips
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """A structured value as it lands. `landed` holds each field's name with its seconds since the request."""
+
+    value: dict[str, Any] = field(default_factory=dict)
+    landed: tuple[tuple[str, float], ...] = ()
+    failed: Failed | None = None
+    answer: Answer | None = None
+
+    def after(self, event: Event, seconds: float) -> "Fields":
+        """The view once `event` has arrived, `seconds` after the request."""
+        match event:
+            case Partial():
+                return self._with(event.value, seconds)
+            case Reset():
+                return Fields()
+            case Answer():
+                value = event.output.model_dump(mode="json") if event.output else {}
+                return replace(self._with(value, seconds), answer=event)
+            case Failed():
+                return replace(self, failed=event)
+            case _:
+                return self
+
+    def _with(self, value: dict[str, Any], seconds: float) -> "Fields":
+        kept = [pair for pair in self.landed if pair[0] in value]
+        known = {name for name, _ in kept}
+        return replace(self, value=value, landed=(*kept, *((name, seconds) for name in value if name not in known)))
+
+    @property
+    def simplified(self) -> bool:
+        """Whether no model's reply could be used."""
+        return self.answer is not None and self.answer.served != "live"
+
+    def chips_html(self) -> str:
+        """The short fields as chips: what somebody wants to see first. Model text is escaped."""
+        if self.failed:
+            return f"<b>{html.escape(self.failed.message)}</b> {html.escape(self.failed.next_step)}"
+        chips = [f"{name}: {said(value)}" for name, value in self.value.items() if not _long(value)]
+        chips += ["⚠ decided by rules"] if self.simplified else []
+        return "".join(f'<span class="chip">{html.escape(chip)}</span>' for chip in chips)
+
+    def details_html(self) -> str:
+        """The long texts, folded away until somebody asks for them. Model text is escaped."""
+        long = {name: value for name, value in self.value.items() if _long(value)}
+        return "".join(
+            f"<details><summary>{html.escape(name)}</summary>{html.escape(said(value))}</details>"
+            for name, value in long.items()
+        )
+
+    def lines(self) -> str:
+        """One line a field, in the order in which they landed."""
+        return "\n".join(f"{seconds:5.2f} s  {name}: {said(self.value[name])}" for name, seconds in self.landed)
+
+
+def said(value: Any) -> str:
+    """A field's value as a person reads it."""
+    if value is None:
+        return "none"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _long(value: Any) -> bool:
+    return len(said(value)) > SHORT

@@ -15,7 +15,7 @@ import ipywidgets
 from IPython.display import display
 
 from ..events import Handler, Turn
-from .view import View
+from .view import Fields, View
 
 REFRESH_SECONDS = 0.05  # a screen needs no more, and a fast model would flood the browser
 
@@ -136,3 +136,33 @@ class SideBySide(PlainText, ipywidgets.HBox):
 
     def __repr__(self) -> str:
         return "\n".join(map(repr, self._panels))
+
+
+class FieldPanel(PlainText, ipywidgets.VBox):
+    """A structured value on screen: a chip for each field as it lands, long texts folded away below them.
+
+    `await panel.run(handler, turn)` shows a turn and returns its final Fields.
+    """
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._chips, self._details = ipywidgets.HTML(), ipywidgets.HTML()
+        heading = ipywidgets.HTML(f'{STYLE}<div class="stream-title">{html.escape(title)}</div>')
+        super().__init__([heading, self._chips, self._details])
+        self.layout.width = "100%"
+
+    def __repr__(self) -> str:
+        return f"[widget · {self._title} · run the cell to see it move]"
+
+    async def run(self, handler: Handler, turn: Turn) -> Fields:
+        started, fields = time.perf_counter(), Fields()
+        async with aclosing(handler(turn)) as events:
+            async for event in events:
+                fields = fields.after(event, time.perf_counter() - started)
+                self._show(fields)
+        return fields
+
+    def _show(self, fields: Fields) -> None:
+        self._chips.value = f'<div class="stream-chips" role="log" aria-live="polite">{fields.chips_html()}</div>'
+        if self._details.value != (details := fields.details_html()):  # else an opened one would close at every event
+            self._details.value = details

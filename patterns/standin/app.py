@@ -20,10 +20,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from . import embedding, hearing, moderating, sse, tokens, wire
+from . import embedding, hearing, moderating, reranking, sse, tokens, wire
 from .api_error import APIError
 from .catalogue import MODELS, Kind, Model
-from .delivery import Entry, EventStream, Whole
+from .delivery import Entry, EventStream, Later, Whole
 from .dials import Dials
 from .generation import Generation, Occasion, prepare
 from .http import JSON, MAX_BODY, failure, limited, not_found, read_json, request_id
@@ -61,6 +61,7 @@ class StandIn:
             Route("/v1/chat/completions", self._endpoint(self.chat), methods=["POST"]),
             Route("/v1/responses", self._endpoint(self.responses), methods=["POST"]),
             Route("/v1/embeddings", self._endpoint(self.embeddings), methods=["POST"]),
+            Route("/v1/rerank", self._endpoint(self.rerank), methods=["POST"]),
             Route("/v1/moderations", self._endpoint(self.moderations), methods=["POST"]),
             Route("/v1/audio/transcriptions", self._endpoint(self.transcriptions), methods=["POST"]),
             Route("/standin/dials", self._endpoint(self.dials), methods=["GET", "PUT"]),
@@ -215,6 +216,16 @@ class StandIn:
         entry.prompt_tokens, entry.ended = sum(map(tokens.count, asked.input)), "done"
         usage = {"prompt_tokens": entry.prompt_tokens, "total_tokens": entry.prompt_tokens}
         return JSON({"object": "list", "data": data, "model": asked.model, "usage": usage})
+
+    async def rerank(self, request: Request, scope: Scope, entry: Entry) -> Response:
+        started = time.monotonic()
+        asked = wire.parse(reranking.RerankRequest, await read_json(request))
+        model = self._model(asked.model, "rerank", scope, entry)
+        dials = scope.dials.for_request(scope.requests)
+        body = await self._think(reranking.rerank_object, asked)
+        entry.prompt_tokens = body["usage"]["total_tokens"]
+        wait = model.time_to_first_token if dials.time_to_first_token is None else dials.time_to_first_token
+        return Later(body, started, wait, entry)
 
     async def moderations(self, request: Request, scope: Scope, entry: Entry) -> Response:
         asked = wire.parse(wire.ModerationRequest, await read_json(request))

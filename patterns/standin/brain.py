@@ -7,12 +7,10 @@ put on top, where a real model would make them.
 """
 
 import json
-import random
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import choosing, embedding, filling, orders, prompt, reading, recounting, relevance, tokens, wire
+from . import choosing, embedding, filling, misbehaving, orders, prompt, reading, recounting, relevance, wire
 from .catalogue import Model
 from .prompt import Prompt
 from .relevance import Encode
@@ -79,17 +77,57 @@ def _calls(
 ) -> tuple[ToolCall, ...]:
     if not request.tools or request.tool_choice == "none":
         return ()
-    tools = [tool.model_dump() for tool in request.tools]
-    chosen = choosing.choose(
-        tools, read, meaning, request.tool_choice or "auto", parallel=request.parallel_tool_calls is not False
+    calls = _again(request, occasion) or _new_calls(request, read, meaning, occasion)
+    if calls and (flood := occasion.dials.tool_flood):
+        calls = [calls[position % len(calls)] for position in range(max(flood, len(calls)))]
+    return tuple(
+        ToolCall(f"call_{wire.digest(occasion.content, position)}", name, arguments)
+        for position, (name, arguments) in enumerate(calls)
     )
-    made = []
+
+
+def _again(request: wire.ChatRequest, occasion: "Occasion") -> list[tuple[str, str]]:
+    """The last tool call once more, when the dials say that the model does not come to an end."""
+    loops = occasion.dials.draw("tool_loop", "loop", *occasion.content)
+    roams = occasion.dials.draw("tool_roam", "roam", *occasion.content)
+    if not (loops or roams) or (last := misbehaving.last_call(request.messages)) is None:
+        return []
+    name, arguments = last
+    if name not in (offered := _offered(request)):
+        return []
+    return [(name, misbehaving.roamed(arguments, offered[name]) if roams else arguments)]
+
+
+def _offered(request: wire.ChatRequest) -> dict[str, dict[str, Any]]:
+    """The parameters of every tool that may be called now."""
+    offered = {tool.function.name: tool.function.parameters for tool in request.tools or ()}
+    if isinstance(request.tool_choice, dict):
+        named = request.tool_choice["function"]["name"]
+        return {named: offered[named]}
+    return offered
+
+
+def _new_calls(
+    request: wire.ChatRequest, read: Prompt, meaning: Encode | None, occasion: "Occasion"
+) -> list[tuple[str, str]]:
+    chosen = choosing.choose(
+        [tool.model_dump() for tool in request.tools or ()],
+        read,
+        meaning,
+        request.tool_choice or "auto",
+        parallel=request.parallel_tool_calls is not False,
+    )
+    offered, dials, made = _offered(request), occasion.dials, []
     for position, call in enumerate(chosen):
-        arguments = json.dumps(call.arguments, ensure_ascii=False)
-        if occasion.dials.draw("bad_json", "arguments", position, *occasion.content):
-            arguments = _spoil_json(arguments, occasion.dials.dice("spoil", *occasion.content), ways=(_cut_short,))
-        made.append(ToolCall(f"call_{wire.digest(occasion.content, position)}", call.name, arguments))
-    return tuple(made)
+        values = call.arguments
+        if dials.draw("invented_arguments", "invented", position, *occasion.content):
+            dice = dials.dice("invented argument", position, *occasion.content)
+            values = misbehaving.with_invented_argument(values, offered[call.name], dice)
+        arguments = json.dumps(values, ensure_ascii=False)
+        if dials.draw("bad_json", "arguments", position, *occasion.content):
+            arguments = misbehaving.cut_short(arguments)
+        made.append((call.name, arguments))
+    return made
 
 
 def _prose(request: wire.ChatRequest, read: Prompt, meaning: Encode | None) -> tuple[str, bool]:
@@ -111,66 +149,13 @@ def _structured(schema: dict[str, Any], read: Prompt, meaning: Encode | None, oc
     value = filling.fill(schema, read, meaning)
     dice = occasion.dials.dice("structured", *occasion.content)
     if occasion.dials.draw("invalid_enum", "enum", *occasion.content):
-        value = _with_invalid_enum(value, schema, schema)
+        value = misbehaving.with_invalid_enum(value, schema, schema)
     if occasion.dials.draw("invented_citation", "citation", *occasion.content):
-        value = _with_invented_citation(value, _invented_id(read, occasion))
+        value = misbehaving.with_invented_citation(value, _invented_id(read, occasion))
     text = json.dumps(value, ensure_ascii=False)
     if occasion.dials.draw("bad_json", "json", *occasion.content):
-        text = _spoil_json(text, dice, ways=(_cut_short, _fenced, _in_prose))
+        text = misbehaving.spoiled(text, dice)
     return text
-
-
-def _spoil_json(text: str, dice: random.Random, ways: tuple[Callable[[str], str], ...]) -> str:
-    return dice.choice(ways)(text)
-
-
-def _cut_short(text: str) -> str:
-    pieces = tokens.split(text)
-    return "".join(pieces[: max(1, len(pieces) * 2 // 3)])
-
-
-def _fenced(text: str) -> str:
-    return f"```json\n{text}\n```"
-
-
-def _in_prose(text: str) -> str:
-    return f"Here is the JSON you asked for:\n\n{text}\n\nLet me know if you need anything else."
-
-
-def _with_invalid_enum(value: Any, schema: Any, root: dict[str, Any]) -> Any:
-    """The same value with the first enum in it replaced by a word that the schema does not allow."""
-    if isinstance(schema, dict) and "$ref" in schema:
-        schema = root.get("$defs", root.get("definitions", {})).get(schema["$ref"].rsplit("/", 1)[-1], {})
-    if not isinstance(schema, dict):
-        return value
-    if (allowed := schema.get("enum")) and isinstance(value, str):
-        word = f"{value}_other"
-        while word in allowed:
-            word += "_other"
-        return word
-    for option in schema.get("anyOf", ()):
-        if (changed := _with_invalid_enum(value, option, root)) != value:
-            return changed
-    if isinstance(value, dict):
-        for name, child in value.items():
-            changed = _with_invalid_enum(child, schema.get("properties", {}).get(name), root)
-            if changed != child:
-                return value | {name: changed}
-    if isinstance(value, list):
-        for at, child in enumerate(value):
-            changed = _with_invalid_enum(child, schema.get("items"), root)
-            if changed != child:
-                return [*value[:at], changed, *value[at + 1 :]]
-    return value
-
-
-def _with_invented_citation(value: Any, invented: str) -> Any:
-    """The same value with an id that nobody gave in its first list of ids."""
-    if isinstance(value, dict):
-        for name, child in value.items():
-            if isinstance(child, list) and name.endswith(("_ids", "citations", "sources")):
-                return value | {name: [*child, invented]}
-    return value
 
 
 def _invented_id(read: Prompt, occasion: "Occasion") -> str:

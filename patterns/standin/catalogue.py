@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["chat", "embedding", "transcription", "moderation"]
+Kind = Literal["chat", "embedding", "rerank", "transcription", "moderation"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,7 @@ MODELS = {
         Model("standin-large", "chat", True, 0.35, 45, 8_000, 131_072),
         Model("standin-judge", "chat", True, 0.25, 80, 10_000, 131_072),
         Model("standin-embed", "embedding"),
+        Model("standin-rerank", "rerank"),
         Model("standin-transcribe", "transcription"),
         Model("standin-moderate", "moderation"),
     )

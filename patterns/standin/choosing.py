@@ -14,7 +14,9 @@ import numpy as np
 
 from . import filling, reading
 from .evidence import shape
-from .matching import FINDS, PRESENT, entities, function_of, name_of, parts, scores
+from .extracting import extract
+from .matching import FINDS, PRESENT, function_of, name_of, scores
+from .parting import entities, parts
 from .prompt import Prompt
 from .relevance import Encode
 from .spans import spans
@@ -123,7 +125,7 @@ def _answered(functions: Sequence[Mapping[str, Any]], prompt: Prompt, meaning: E
     )
     if orders and not fetched:
         return False
-    return reading.answer(prompt, meaning).confidence >= 0.75
+    return extract(prompt, prompt.question, meaning).confidence >= 0.75
 
 
 def _wishes(

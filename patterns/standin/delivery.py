@@ -60,7 +60,7 @@ class EventStream(Response):
                         await send({"type": "http.response.body", "body": frame, "more_body": True})
             await send({"type": "http.response.body", "body": b"".join(held)})
 
-        await _unless_gone(body, receive, self._generation, self._entry)
+        await _unless_gone(body, receive, self._entry, self._generation.started, self._generation)
 
 
 class Whole(Response):
@@ -86,11 +86,33 @@ class Whole(Response):
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             await send({"type": "http.response.body", "body": data})
 
-        await _unless_gone(body, receive, self._generation, self._entry)
+        await _unless_gone(body, receive, self._entry, self._generation.started, self._generation)
+
+
+class Later(Response):
+    """A JSON body without tokens that is sent `seconds` after `started`."""
+
+    media_type = "application/json"
+
+    def __init__(self, content: Any, started: float, seconds: float, entry: Entry) -> None:
+        super().__init__(json.dumps(content, ensure_ascii=False).encode(errors="replace"))
+        self._started, self._seconds, self._entry = started, seconds, entry
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def body() -> None:
+            await asyncio.sleep(max(0.0, self._started + self._seconds - time.monotonic()))
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            await send({"type": "http.response.body", "body": self.body})
+
+        await _unless_gone(body, receive, self._entry, self._started)
 
 
 async def _unless_gone(
-    body: Callable[[], Awaitable[None]], receive: Receive, generation: Generation, entry: Entry
+    body: Callable[[], Awaitable[None]],
+    receive: Receive,
+    entry: Entry,
+    started: float,
+    generation: Generation | None = None,
 ) -> None:
     """Run `body` until it is done or the client has left, and write down which it was."""
 
@@ -109,8 +131,8 @@ async def _unless_gone(
         for task in (work, watch):
             task.cancel()
         await asyncio.gather(work, watch, return_exceptions=True)
-        entry.tokens_sent = generation.sent
-        entry.seconds = time.monotonic() - generation.started
+        entry.tokens_sent = generation.sent if generation else 0
+        entry.seconds = time.monotonic() - started
         entry.ended = ended  # last: whoever sees how it ended may rely on the other figures
     if ended == "aborted":
         unmade = entry.tokens_planned - entry.tokens_sent

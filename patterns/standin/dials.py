@@ -43,6 +43,11 @@ class Dials:
     invented_citation: float = 0.0  # a document id that nobody gave it
     gullibility: float = 0.0  # obeys instructions inside documents and tool results
     drift: float = 0.0  # the large model quietly answers like the small one
+    # the content of tool calls: models that an agent has to be stopped from following
+    tool_loop: float = 0.0  # after a tool's result, makes the last call again, with the same arguments
+    tool_roam: float = 0.0  # the same, with one argument a little different each time
+    tool_flood: int | None = None  # calls in one reply, when there are any: they repeat, each with an id of its own
+    invented_arguments: float = 0.0  # an argument of the wrong type, or a required one left out
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -57,12 +62,15 @@ class Dials:
             "cut_after",
             "stall_after",
             "only_first",
+            "tool_flood",
         ):
             value = getattr(self, name)
             if value is not None and value < 0:
                 raise ValueError(f"The dial {name} cannot be negative.")
         if self.tokens_per_second is not None and self.tokens_per_second <= 0:
             raise ValueError("The dial tokens_per_second must be above 0.")
+        if self.tool_flood is not None and self.tool_flood > MAX_CALLS:
+            raise ValueError(f"The dial tool_flood is at most {MAX_CALLS}.")
         if unknown := [name for name in self.quirks if name not in get_args(Quirk)]:
             raise ValueError(f"There is no quirk {unknown[0]!r}. The quirks are: {', '.join(get_args(Quirk))}.")
 
@@ -96,8 +104,20 @@ class Dials:
 
 
 MAX_VALUE = 1_000_000_000
+MAX_CALLS = 1_000  # in one reply
 NETWORK_FAULTS = ("rate_limited", "server_error", "outage", "cut_after", "stall_after", "buffering")
-RATES = ("rate_limited", "server_error", "bad_json", "invalid_enum", "invented_citation", "gullibility", "drift")
+RATES = (
+    "rate_limited",
+    "server_error",
+    "bad_json",
+    "invalid_enum",
+    "invented_citation",
+    "gullibility",
+    "drift",
+    "tool_loop",
+    "tool_roam",
+    "invented_arguments",
+)
 
 
 def _checked(name: str, kind: str, value: Any) -> Any:

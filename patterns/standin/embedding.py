@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -42,29 +42,38 @@ def encode(texts: Sequence[str]) -> np.ndarray:
         return vectors
     model = _model()
     pieces = [_pieces(model.tokenizer, text).ids for text in texts]
-    # Texts of one length travel together and are padded to the longest among them, not to 256.
+    for batch in _batches(pieces):
+        vectors[batch] = _run(model.session, ["sentence_vectors"], [pieces[index] for index in batch])[0]
+    return vectors
+
+
+def token_vectors(texts: Sequence[str]) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Each text's position, the vector of the whole, and one for each of its word pieces in its context.
+
+    float32 [384], L2-normalised, and [pieces, 384], not normalised. The markers that the model puts before and after a
+    text are left out. Texts come batch by batch, shortest first: one takes up to 390 kB, and a caller who keeps less of
+    each need not hold them all at once. Safe to call from threads.
+    """
+    if not texts:
+        return
+    model = _model()
+    pieces = [_pieces(model.tokenizer, text).ids for text in texts]
+    for batch in _batches(pieces):
+        whole, vectors = _run(model.session, ["sentence_vectors", "token_vectors"], [pieces[index] for index in batch])
+        for row, index in enumerate(batch):
+            yield index, whole[row], vectors[row, 1 : len(pieces[index]) - 1]
+
+
+def _batches(pieces: Sequence[Sequence[int]]) -> Iterator[list[int]]:
+    """Positions that travel together: texts of about one length, padded to the longest among them, not to 256."""
     order = sorted(range(len(pieces)), key=lambda index: len(pieces[index]))
     start = 0
     while start < len(order):
         end = start + 1
         while end < len(order) and (end + 1 - start) * len(pieces[order[end]]) <= BATCH_PIECES:
             end += 1
-        batch = order[start:end]
-        vectors[batch] = _run(model.session, "sentence_vectors", [pieces[index] for index in batch])
+        yield order[start:end]
         start = end
-    return vectors
-
-
-def token_vectors(text: str) -> tuple[np.ndarray, list[tuple[int, int]]]:
-    """The vector of each word piece in its context, and where it stands.
-
-    float32 [pieces, 384], not normalised, and (start, end) in characters of ``text``. The marker pieces that the model
-    puts before and after a text are left out.
-    """
-    model = _model()
-    encoding = _pieces(model.tokenizer, text)
-    vectors = _run(model.session, "token_vectors", [encoding.ids])
-    return vectors[0, 1:-1], encoding.offsets[1:-1]
 
 
 def _model() -> _Model:
@@ -96,10 +105,10 @@ def _pieces(tokenizer: Tokenizer, text: str) -> Encoding:
     return tokenizer.encode(text.encode("utf-8", "replace").decode("utf-8"))
 
 
-def _run(session: InferenceSession, output: str, pieces: list[list[int]]) -> np.ndarray:
+def _run(session: InferenceSession, outputs: list[str], pieces: list[list[int]]) -> list[np.ndarray]:
     ids = np.zeros((len(pieces), max(map(len, pieces))), dtype=np.int64)
     mask = np.zeros_like(ids)
     for row, values in enumerate(pieces):
         ids[row, : len(values)] = values
         mask[row, : len(values)] = 1
-    return np.asarray(session.run([output], {"input_ids": ids, "attention_mask": mask})[0])
+    return [np.asarray(one) for one in session.run(outputs, {"input_ids": ids, "attention_mask": mask})]

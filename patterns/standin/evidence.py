@@ -29,7 +29,10 @@ class Candidate:
 
 @dataclass
 class Evidence:
-    """The material for one form. `row` is the one line that a list entry is read from, when there is one."""
+    """The material for one form. `row` is the one line that a list entry is read from, when there is one.
+
+    `earlier` and `margins` are what was written and how clearly it was chosen so far; `taken` are the arguments so far.
+    """
 
     prompt: Prompt
     meaning: Encode | None
@@ -37,6 +40,7 @@ class Evidence:
     row: str | None = None
     earlier: list[str] = field(default_factory=list)
     margins: list[float] = field(default_factory=list)
+    taken: set[str] = field(default_factory=set)
 
     @cached_property
     def reading(self) -> reading.Reading:

@@ -165,6 +165,8 @@ class _Form:
             if key in required or field.support >= SUPPORTED:
                 made[key] = field.value
                 supports.append(field.support)
+                if self.evidence.calling and isinstance(field.value, str):
+                    self.evidence.taken.add(field.value)
                 if isinstance(field.value, str) and len(field.value.split()) > 3:
                     self.evidence.earlier.append(field.value)
         number = 0

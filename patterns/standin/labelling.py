@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from .evidence import Evidence
-from .relevance import relevance
+from .relevance import cosines, relevance
+from .support import met
 from .words import humanise, language, sentences, words
 
 SHARPNESS = {True: 0.05, False: 0.12}
@@ -88,10 +89,23 @@ def _degree(text: str, degrees: Sequence[int]) -> np.ndarray:
 
 
 def _likeness(text: str, glosses: Sequence[str], evidence: Evidence, lang: str) -> np.ndarray:
-    """How like the text, and its likest sentence, each gloss is."""
+    """How like the text, and its likest sentence, each gloss is.
+
+    With meaning, also how like the likest of the things that the gloss lists, and how well the text's words are met.
+    """
     parts = [text, *(sentences(text)[:12] if len(text) > 120 else ())]
     scores = np.array([relevance(part[:1500], glosses, evidence.meaning, lang=lang) for part in parts])
-    return 0.6 * scores[0] + 0.4 * scores.max(axis=0)
+    whole = 0.6 * scores[0] + 0.4 * scores.max(axis=0)
+    if evidence.meaning is None:
+        return whole
+    listed = [
+        re.split(r",\s*(?:and\s|or\s|und\s|oder\s)?|\s(?:and|or|und|oder)\s", one.partition(": ")[2] or one)
+        for one in glosses
+    ]
+    like = cosines(text[:1500], [thing for things in listed for thing in things], evidence.meaning)
+    ends = np.cumsum([len(things) for things in listed])
+    likest = np.array([part.max() for part in np.split(like, ends[:-1])])
+    return np.round((whole + np.clip(likest, 0, 1) + met(text[:1500], glosses)) / 3, 4)
 
 
 def _gloss(value: Any, values: Sequence[Any], name: str, hint: str, evidence: Evidence) -> str:

@@ -9,10 +9,11 @@ import numpy as np
 
 from . import filling
 from .evidence import shape
+from .parting import entities
 from .prompt import Prompt
 from .relevance import Encode, cosines, relevance
 from .spans import spans
-from .words import humanise, language, stems
+from .words import humanise, language
 
 PRESENT = 0.3
 """The least support at which a required argument counts as given."""
@@ -26,36 +27,6 @@ def function_of(tool: Mapping[str, Any]) -> Mapping[str, Any]:
 def name_of(function: Mapping[str, Any]) -> str:
     """A function's name."""
     return str(function.get("name", ""))
-
-
-_CUT = re.compile(
-    r"(?<=[?.!;])\s+|,?\s+(?:and also|and then|as well as|and|also|then|plus|und außerdem|und|sowie)\s+|"
-    r",\s+(?=(?:is|are|does|do|can|what|when|where|who|how|which|please|tell|show|find|book|cancel)\b)",
-    re.IGNORECASE,
-)
-
-
-def parts(question: str) -> list[str]:
-    """The parts of a question that may each need a tool: a part has a content word that is no name or number."""
-    cuts = [0, *(at for one in _CUT.finditer(question) for at in one.span()), len(question)]
-    found: list[tuple[int, int]] = []
-    for start, end in zip(cuts[::2], cuts[1::2], strict=True):
-        before = question[found[-1][0] : found[-1][1]] if found else ""
-        if found and not (_says(before) and _says(question[start:end])):
-            found[-1] = (found[-1][0], end)
-        else:
-            found.append((start, end))
-    return [question[start:end].strip(" ,.") for start, end in found]
-
-
-def _says(part: str) -> bool:
-    named = {word for one in entities(part) for word in stems(one)}
-    return bool(stems(part, language(part)) - named)
-
-
-def entities(part: str) -> set[str]:
-    """The names, identifiers and dates in a text."""
-    return {str(one.text) for one in spans(part) if one.kind in {"name", "id", "date"}}
 
 
 def scores(functions: Sequence[Mapping[str, Any]], part: str, prompt: Prompt, meaning: Encode | None) -> np.ndarray:
@@ -79,7 +50,11 @@ def scores(functions: Sequence[Mapping[str, Any]], part: str, prompt: Prompt, me
         made, support = filling.arguments(schema, replace(prompt, question=part), None)
         texts = [brief[at], str(function.get("description") or brief[at]), humanise(name_of(function))]
         like = [cosines(text, texts, meaning) for text in dict.fromkeys([part, _masked(part, made, named)])]
-        required = schema.get("required", ())
+        # A listed value is chosen, not told: its absence from the words says nothing.
+        listed = {
+            name for name, one in schema.get("properties", {}).items() if isinstance(one, Mapping) and "enum" in one
+        }
+        required = [name for name in schema.get("required", ()) if name not in listed]
         if part != prompt.question and any(support.get(name, 0.0) < PRESENT for name in required):
             support = filling.arguments(schema, prompt, None)[1]
         given = [support.get(name, 0.0) for name in required]

@@ -17,7 +17,7 @@ _BEFORE = (
     (r"origin|from|depart|start|source", r"(?:from|von|ab|leaving|departing)"),
     (r"destin|\bto\b|arriv|target|ziel", r"(?:to|nach|zu|towards?|for|bound for)"),
     (
-        r"city|town|place|location|station|where|address|branch|country|ort|stadt|bahnhof",
+        r"city|town|place|location|station|stop\b|where|address|branch|country|ort|stadt|bahnhof|haltestelle",
         r"(?:in|at|near|to|from|around|for|of|bei)",
     ),
 )
@@ -59,7 +59,9 @@ def short(name: str, hint: str, evidence: Evidence) -> list[Candidate]:
             found += [Candidate(line, 0.8) for line in heads[:1]]
         return sorted(found, key=lambda one: -one.support)
     found += evidence.nearest({"quoted"}, hint, alone=0.6)
-    found += evidence.nearest({"name"}, hint, alone=0.35)
+    # A description that shows a name ("like Mill Square") wants one.
+    shown = evidence.calling and re.search(r"\b(?:like|such as|e\.g\.|for example) [A-ZÄÖÜ][a-zäöü]", hint)
+    found += evidence.nearest({"name"}, hint, alone=0.7 if shown else 0.35)
     if not (evidence.calling and any(re.search(pattern, name) for pattern, _ in _BEFORE)):
         found += phrases(name, hint, evidence)
     return sorted(found, key=lambda one: -one.support)

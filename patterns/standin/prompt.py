@@ -34,7 +34,10 @@ class ToolResult:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Everything the model is told. `length` is the most sentences that the answer should have."""
+    """Everything the model is told. `length` is the most sentences that the answer should have.
+
+    `asking` is what must be asked back before anything can be answered, if so.
+    """
 
     instructions: str
     documents: tuple[Document, ...]
@@ -43,6 +46,7 @@ class Prompt:
     tool_results: tuple[ToolResult, ...]
     wants_language: str
     length: int
+    asking: str = ""
 
 
 def content_text(content: Any) -> str:
@@ -56,7 +60,8 @@ def content_text(content: Any) -> str:
 
 
 def read(messages: Sequence[Mapping[str, Any]]) -> Prompt:
-    """The prompt in a list of chat messages."""
+    """The prompt in a list of chat messages; complaints about the form of a reply are read past to what was asked."""
+    messages = _without_complaints(messages)
     last = max((at for at, one in enumerate(messages) if one.get("role") == "user"), default=-1)
     instructions: list[str] = []
     found: list[Document] = []
@@ -103,6 +108,45 @@ def read(messages: Sequence[Mapping[str, Any]]) -> Prompt:
         tool_results=tuple(results),
         wants_language=_wanted_language(system, unlabelled),
         length=_length(unlabelled) or _length(system) or 3,
+    )
+
+
+_WRONG = re.compile(
+    r"\b(?:not valid|invalid|malformed|unparseable|(?:does|did|do)(?:n't| not) (?:match|validate|conform|parse|follow)|"
+    r"could(?:n't| not) (?:be )?(?:parsed?|read|validated?)|validation (?:error|failed)|failed (?:the )?validation|"
+    r"should (?:be|have|match)|must (?:be|have|match)|is (?:missing|required)|field required|not allowed|"
+    r"expect(?:ed|ing)|ungültig|fehlerhaft|kein gültiges|entspricht nicht|muss .{1,40} sein|fehlt)\b",
+    re.IGNORECASE,
+)
+_FORM = re.compile(
+    r"\b(?:json|schema|format|formatted|fields?|propert(?:y|ies)|keys?|enum|reply|response|output|antwort|ausgabe|felde?r?)\b",
+    re.IGNORECASE,
+)
+_ONCE_MORE = re.compile(
+    r"\b(?:reply|respond|answer|return|try|send|write|generate|produce|output|give|provide|fix|correct|redo|repeat|"
+    r"antworte|sende|schreibe|korrigiere|versuche|bitte)\b[^.!?\n]{0,60}\b(?:again|once more|only|valid|corrected|json|"
+    r"schema|errors?|fields?|it|nothing else|erneut|noch ?(?:ein)?mal|nur)\b",
+    re.IGNORECASE,
+)
+
+
+def _without_complaints(messages: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The messages without each reply whose form the user complained about next, and without the complaint."""
+    kept: list[Mapping[str, Any]] = []
+    for message in messages:
+        replied = bool(kept) and kept[-1].get("role") == "assistant" and not kept[-1].get("tool_calls")
+        asked = any(one.get("role") == "user" for one in kept)
+        if replied and asked and message.get("role") == "user" and _complains(content_text(message.get("content"))):
+            kept.pop()
+        else:
+            kept.append(message)
+    return kept
+
+
+def _complains(text: str) -> bool:
+    """Whether a message says that a reply has the wrong form and asks for another; a question of its own does not."""
+    return bool(_WRONG.search(text) and _FORM.search(text) and _ONCE_MORE.search(text)) and not text.rstrip().endswith(
+        "?"
     )
 
 

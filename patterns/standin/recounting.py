@@ -47,6 +47,11 @@ def recount(tool_results: Sequence[ToolResult], question: str) -> str:
     return " ".join(_told(one, question, lang) for one in tool_results)
 
 
+def failed(content: Any) -> bool:
+    """Whether a tool result is an error, or nothing at all."""
+    return content in (None, "", [], {}) or (isinstance(content, Mapping) and bool(content.get("error")))
+
+
 def _told(result: ToolResult, question: str, lang: str) -> str:
     text, tool, content = _TEXT[lang], label(result.name) or "the tool", result.content
     if isinstance(content, Mapping) and content.get("error"):
@@ -61,6 +66,12 @@ def _told(result: ToolResult, question: str, lang: str) -> str:
         return _rows(content, "", question, lang)
     if not isinstance(content, Mapping):
         return f"{_capital(tool)}: {_value(result.name, content, {}, lang)}."
+    wrapped = {key: value for key, value in content.items() if isinstance(value, Mapping) and value}
+    if wrapped and len(content) <= 2:
+        # {"order": {…}} is told as the order that it holds.
+        flat = {key: value for key, value in content.items() if key not in wrapped}
+        told = [_object(value, question, lang) for value in wrapped.values()]
+        return " ".join(one for one in [*told, _object(flat, question, lang) if flat else ""] if one)
     rows = [
         (key, value)
         for key, value in content.items()
@@ -115,7 +126,9 @@ def _asked(key: str, value: Any, question: str, lang: str) -> float:
     if re.search(r"how much|\bcosts?\b|\bprice|kostet|wie viel|\bpay\b", question, re.IGNORECASE):
         kind = kind or bool(_MONEY.search(key))
     if re.search(r"\bwhere\b|\bwo\b", question, re.IGNORECASE):
-        kind = kind or bool(re.search(r"location|place|address|platform|room|shelf|city|station|track|where", key))
+        kind = kind or bool(
+            re.search(r"location|place|address|platform|room|shelf|city|station|track|where|status", key)
+        )
     if re.search(r"\bstatus\b|\bis\b.*\?|\bwhat happened\b", question, re.IGNORECASE):
         kind = kind or key in {"status", "state"}
     return 2 * min(shared, 2) + kind
@@ -148,6 +161,8 @@ def _value(key: str, value: Any, beside: Mapping[str, Any], lang: str) -> str:
     if isinstance(value, list):
         return joined([_value(key, item, {}, lang) for item in value[:ROWS]], text["and"]) or text["none"]
     if isinstance(value, Mapping):
+        if name := next((value[one] for one in _NAMES[:4] if isinstance(value.get(one), str)), None):
+            return str(name)
         return ", ".join(
             f"{_name(name)} {_value(name, item, value, lang)}"
             for name, item in value.items()

@@ -61,13 +61,11 @@ async def chat_stream(generation: Generation, include_usage: bool) -> AsyncItera
             yield chunk({"content": piece})
             continue
         index, begins = place.of(piece)
-        function: dict[str, Any] = {"arguments": piece}
-        call: dict[str, Any] = {"index": index, "function": function}
         if begins:
             begun = generation.reply.calls[index]
-            function["name"] = begun.name
-            call |= {"id": begun.id, "type": "function"}
-        yield chunk({"tool_calls": [call]})
+            head = {"id": begun.id, "type": "function", "function": {"name": begun.name, "arguments": ""}}
+            yield chunk({"tool_calls": [{"index": index} | head]})
+        yield chunk({"tool_calls": [{"index": index, "function": {"arguments": piece}}]})
     if not said_role:
         yield chunk(first)
     yield chunk({}, generation.finish)

@@ -14,12 +14,14 @@ from .words import language, sentences, stems, words
 PLAIN = {
     "en": {
         "unknown": "I could not find that in the documents I was given.",
+        "partly": "I could not find the rest in the documents I was given.",
         "nothing": "I have no documents to answer that from.",
         "greeting": "Hello! What would you like to know?",
         "thanks": "You are welcome.",
     },
     "de": {
         "unknown": "Das konnte ich in den vorliegenden Dokumenten nicht finden.",
+        "partly": "Das Übrige konnte ich in den vorliegenden Dokumenten nicht finden.",
         "nothing": "Mir liegen keine Dokumente vor, aus denen ich das beantworten könnte.",
         "greeting": "Hallo! Was möchten Sie wissen?",
         "thanks": "Gern geschehen.",

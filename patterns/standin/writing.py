@@ -13,7 +13,7 @@ from .evidence import Candidate, Evidence
 from .naming import phrases, short
 from .relevance import relevance
 from .shapes import Schema
-from .spans import Kind
+from .spans import Kind, spans
 from .words import clipped, language, sentences, stems, words
 
 _KINDS: tuple[tuple[str, set[Kind]], ...] = (
@@ -97,6 +97,8 @@ def _candidates(schema: Schema, name: str, hint: str, evidence: Evidence) -> lis
     ending = re.search(r" (on|at)$", name)
     if kinds is None and ending:
         kinds = {"date"}
+    if kinds is None and evidence.calling and any(one.kind == "id" for one in spans(hint)):
+        kinds = {"id"}  # the description shows one, as "Line, like N3"
     if kinds is None and not _has_role(name):
         kinds = next((kinds for pattern, kinds in _KINDS if re.search(pattern, hint.lower().split(". ")[0][:60])), None)
     if kinds:
@@ -108,7 +110,8 @@ def _candidates(schema: Schema, name: str, hint: str, evidence: Evidence) -> lis
         found += evidence.nearest(kinds, hint)
         if kinds == {"id"}:
             found = [one for one in found if re.search(r"\d", str(one.value))]
-        found.sort(key=lambda one: -one.support)
+        # What another field of the same call has taken is left to it, when there is more to take.
+        found.sort(key=lambda one: (str(one.value) in evidence.taken, -one.support))
         return [Candidate(_stamp(str(one.value), form), one.support) for one in found]
     for pattern, write in _ROLES:
         if re.search(pattern, name):
@@ -129,9 +132,7 @@ def _stamp(value: str, form: str) -> str:
 def _answer(name: str, hint: str, evidence: Evidence) -> list[Candidate]:
     if evidence.calling:
         return _content(name, hint, evidence)
-    told = evidence.prompt.tool_results and not evidence.prompt.documents
-    text = reading.recount(evidence.prompt.tool_results, evidence.prompt.question) if told else evidence.reading.text
-    return [Candidate(text, 0.9 if told else max(0.3, evidence.reading.confidence))]
+    return [Candidate(evidence.reading.text, max(0.3, evidence.reading.confidence))]
 
 
 def _content(name: str, _hint: str, evidence: Evidence) -> list[Candidate]:

@@ -11,6 +11,7 @@ from typing import Any
 import httpx2
 import openai
 import pytest
+from jsonschema import Draft202012Validator
 from standin_requests import (
     DOCUMENTS,
     FAST,
@@ -72,6 +73,9 @@ def test_dials_are_read_back_as_they_were_set(http: httpx2.Client, dials_url: st
         ({"outage": "standin-small"}, "list of strings"),
         ({"outage": [1]}, "list of strings"),
         ({"quirks": ["pong"]}, "no quirk 'pong'"),
+        ({"tool_loop": 2}, "from 0 to 1"),
+        ({"tool_flood": 1_001}, "at most 1000"),
+        ({"tool_flood": -1}, "cannot be negative"),
         (["rate_limited"], "JSON object"),
         (0.5, "JSON object"),
     ],
@@ -521,6 +525,157 @@ def test_a_drifting_large_model_answers_like_the_small_one(http: httpx2.Client, 
     assert named["model"] == LARGE  # quietly
 
 
+# agents that do not come to an end
+
+
+def ask_tools(http: httpx2.Client, messages: list[dict[str, Any]], **fields: Any) -> dict[str, Any]:
+    """The assistant's message to a conversation with the aquarium's tools."""
+    body = {"model": SMALL, "messages": messages, "tools": TOOLS, "seed": 7} | fields
+    return http.post(CHAT, json=body).raise_for_status().json()["choices"][0]["message"]
+
+
+def called(message: dict[str, Any]) -> list[tuple[str, Any]]:
+    functions = [call["function"] for call in message.get("tool_calls") or []]
+    return [(function["name"], json.loads(function["arguments"])) for function in functions]
+
+
+def run_agent(
+    http: httpx2.Client, question: str, steps: int = 6, tool_result: str = '{"celsius": 17.5}', **fields: Any
+) -> list[dict[str, Any]]:
+    """A plain agent loop: the assistant's messages until it answers, or until it has had its steps."""
+    messages: list[dict[str, Any]] = [{"role": "user", "content": question}]
+    said: list[dict[str, Any]] = []
+    for _ in range(steps):
+        said.append(ask_tools(http, messages, **fields))
+        if not said[-1].get("tool_calls"):
+            break
+        results = [
+            {"role": "tool", "tool_call_id": call["id"], "content": tool_result} for call in said[-1]["tool_calls"]
+        ]
+        messages += [said[-1], *results]
+    return said
+
+
+WARM = "How warm is the water in tank T-12?"
+TANKS = [f"How warm is the water in tank T-{number}?" for number in range(20, 50)]
+
+
+def test_a_looping_model_makes_the_same_call_until_it_is_stopped(http: httpx2.Client, turn: Turn) -> None:
+    turn()
+    calls = [called(message) for message in run_agent(http, WARM)]
+    assert calls == [[("tank_temperature", {"tank_id": "T-12"})], []]  # at rest it answers
+    turn(tool_loop=1)
+    said = run_agent(http, WARM)
+    assert [called(message) for message in said] == [[("tank_temperature", {"tank_id": "T-12"})]] * 6
+    assert len({message["tool_calls"][0]["id"] for message in said}) == 6
+
+
+def test_a_looping_model_ends_when_it_is_given_no_tools(http: httpx2.Client, turn: Turn) -> None:
+    turn(tool_loop=1, tool_roam=1)
+    first = ask_tools(http, [{"role": "user", "content": WARM}])
+    messages = [
+        {"role": "user", "content": WARM},
+        first,
+        {"role": "tool", "tool_call_id": first["tool_calls"][0]["id"], "content": '{"celsius": 17.5}'},
+    ]
+    assert called(ask_tools(http, messages))
+    for fields in ({"tools": None}, {"tool_choice": "none"}, {"tools": TOOLS[:1]}):
+        final = ask_tools(http, messages, **fields)
+        assert not final.get("tool_calls") and "17.5" in final["content"]
+
+
+def test_a_roaming_model_makes_no_call_twice(http: httpx2.Client, turn: Turn) -> None:
+    turn(tool_roam=1)
+    made = [called(message) for message in run_agent(http, WARM)]
+    assert made == [[("tank_temperature", {"tank_id": f"T-{number}"})] for number in range(12, 18)]
+    first, *others = [called(message) for message in run_agent(http, QUESTION, steps=4, tool_result="none")]
+    [(name, values)] = first
+    assert others == [[(name, {"animal": f"{values['animal']} {number}"})] for number in (2, 3, 4)]
+
+
+@pytest.mark.parametrize("dial", ["tool_loop", "tool_roam"])
+def test_a_model_that_loops_at_times_does_so_for_the_same_prompts_again(
+    http: httpx2.Client, turn: Turn, dial: str
+) -> None:
+    def steps() -> list[int]:
+        return [len(run_agent(http, question, steps=4)) for question in TANKS]
+
+    turn(**{dial: 0.5})
+    first = steps()
+    assert set(first) == {2, 3, 4}  # drawn anew at every step
+    assert 8 < first.count(2) < 24
+    assert steps() == first
+    turn(**{dial: 0.5}, seed=1)
+    assert steps() != first
+
+
+def test_a_flood_is_so_many_calls_at_once(http: httpx2.Client, client: openai.OpenAI, turn: Turn) -> None:
+    turn(tool_flood=25)
+    for fields in ({}, {"parallel_tool_calls": False}):
+        message = ask_tools(http, [{"role": "user", "content": WARM}], **fields)
+        assert called(message) == [("tank_temperature", {"tank_id": "T-12"})] * 25
+        assert len({call["id"] for call in message["tool_calls"]}) == 25
+    several: Any = client.chat.completions.create(**chat(SEVERAL, "You help.", tools=TOOLS)).choices[0].message
+    assert [json.loads(call.function.arguments)["tank_id"] for call in several.tool_calls] == (["T-12", "T-40"] * 13)[
+        :25
+    ]
+    assert ask_tools(http, [{"role": "user", "content": "Hello!"}])["content"]  # it does not call when there is no need
+    turn(tool_flood=1)
+    assert len(called(ask_tools(http, [{"role": "user", "content": SEVERAL}]))) == 2  # nothing gets lost
+
+
+ODD_TOOL = {
+    "type": "object",
+    "properties": {
+        "tank_id": {"type": "string", "description": "Number of the tank, like T-12"},
+        "unit": {"$ref": "#/$defs/Unit"},
+        "digits": {"type": ["integer", "null"]},
+    },
+    "required": ["tank_id", "unit", "digits"],
+    "$defs": {"Unit": {"type": "string", "enum": ["celsius", "kelvin"]}},
+}
+
+
+def test_invented_arguments_break_the_schema_in_several_ways(http: httpx2.Client, turn: Turn) -> None:
+    function = {"name": "tank_temperature", "description": "How warm the water in a tank is.", "parameters": ODD_TOOL}
+    tools = [{"type": "function", "function": function}]
+
+    def arguments(question: str) -> dict[str, Any]:
+        message = ask_tools(http, [{"role": "user", "content": question}], tools=tools, tool_choice="required")
+        [(_, values)] = called(message)
+        return values
+
+    def fits(values: dict[str, Any]) -> bool:
+        return Draft202012Validator(ODD_TOOL).is_valid(values)
+
+    turn()
+    assert all(fits(arguments(question)) for question in TANKS[:8])
+    turn(invented_arguments=1)
+    wrong = [arguments(question) for question in TANKS]
+    assert not any(map(fits, wrong))
+    assert {len(values) for values in wrong} == {2, 3}  # one is missing, or all are there and one has the wrong type
+    turn(invented_arguments=0.5)
+    some = [fits(arguments(question)) for question in TANKS]
+    assert 6 < some.count(True) < 24
+    assert [fits(arguments(question)) for question in TANKS] == some
+
+
+def test_told_of_its_mistake_the_model_draws_again(http: httpx2.Client, turn: Turn) -> None:
+    turn(invented_arguments=0.5)
+    runs = [
+        [called(message) for message in run_agent(http, question, tool_result="Error: tank_id has to be a string.")]
+        for question in TANKS
+    ]
+    right = [
+        [[("tank_temperature", {"tank_id": question.split()[-1].rstrip("?")})] == made for made in run]
+        for question, run in zip(TANKS, runs, strict=True)
+    ]
+    mistaken = [run for run in right if not run[0]]
+    assert 6 < len(mistaken) < 24
+    assert any(run[1] for run in mistaken if len(run) > 1)  # many get it right at the second try
+    assert any(not run[1] for run in mistaken if len(run) > 1)  # and some do not
+
+
 # the default of the dials is a healthy provider
 
 
@@ -529,3 +684,7 @@ def test_at_rest_nothing_goes_wrong(http: httpx2.Client, turn: Turn, log: Log) -
     assert set(statuses(http, 20)) == {200}
     assert all(is_json(filled(http, question)) for question in QUESTIONS[:5])
     assert {entry["ended"] for entry in log()} == {"done"}
+    assert [called(message) for message in run_agent(http, WARM)] == [
+        [("tank_temperature", {"tank_id": "T-12"})],
+        [],
+    ]

@@ -99,11 +99,15 @@ def test_threads_get_the_vectors_of_one_thread() -> None:
             assert cosines(got, want).min() >= 0.9999
 
 
-def test_token_vectors_say_where_they_stand() -> None:
-    text = "My screen is broken"
-    vectors, places = embedding.token_vectors(text)
-    assert vectors.shape == (4, 384)
-    assert [text[start:end] for start, end in places] == text.split()
+def test_every_piece_has_a_vector_in_its_context() -> None:
+    texts = ["the bank of the river " * 20, "We swam to the bank of the river", "She paid it in at the bank", ""]
+    found = {at: (whole, pieces) for at, whole, pieces in embedding.token_vectors(texts)}
+    assert [found[at][1].shape for at in range(4)] == [(100, 384), (8, 384), (7, 384), (0, 384)]
+    assert cosines(np.array([found[at][0] for at in range(4)]), embedding.encode(texts)).min() >= 0.9999
+    (_, _, alone), (_, _, money) = (next(embedding.token_vectors([text])) for text in texts[1:3])
+    assert cosines(found[1][1], alone).min() >= 0.9999
+    assert cosines(alone[4:5], money[-1:])[0] < 0.9  # the same word of another meaning
+    assert list(embedding.token_vectors([])) == []
 
 
 def test_importing_it_loads_no_runtime() -> None:

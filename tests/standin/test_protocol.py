@@ -18,16 +18,26 @@ from standin_requests import (
     SEVERAL,
     SMALL,
     TOOLS,
+    Turn,
     chat,
     frames,
     schema_format,
     text_of,
+    tool,
 )
 
 
 def test_models_are_listed_and_retrieved(client: openai.OpenAI) -> None:
     listed = [model.id for model in client.models.list()]
-    assert {SMALL, LARGE, "standin-judge", "standin-embed", "standin-transcribe", "standin-moderate"} <= set(listed)
+    assert {
+        SMALL,
+        LARGE,
+        "standin-judge",
+        "standin-embed",
+        "standin-rerank",
+        "standin-transcribe",
+        "standin-moderate",
+    } <= set(listed)
     assert all(client.models.retrieve(name).id == name for name in listed)
 
 
@@ -209,6 +219,174 @@ def test_the_answer_of_a_tool_comes_back_in_words(client: openai.OpenAI) -> None
     told = client.chat.completions.create(**body).choices[0]
     assert "17.5" in (told.message.content or "")
     assert told.finish_reason == "stop"
+
+
+# tools, a schema, and what goes wrong between them
+
+ANSWER_FORM = schema_format(
+    {
+        "text": {"type": "string", "description": "The answer, in a sentence or two"},
+        "cited_chunk_ids": {"type": "array", "items": {"type": "string"}, "description": "ids of the chunks used"},
+        "confident": {"type": "boolean", "description": "Whether the chunks say it"},
+    }
+)
+SEARCH = tool(
+    "search_guide", "Search the visitors' guide: when animals are fed, what tickets cost.", query="What to look for"
+)
+CHUNKS = json.dumps(
+    [
+        {"id": "aqua-2#0", "title": "Feeding", "text": "The otters are fed at noon. The penguins are fed at three."},
+        {"id": "aqua-1#0", "title": "Tickets", "text": "A ticket costs seven crowns. Children under six enter free."},
+    ]
+)
+
+
+def streamed(client: openai.OpenAI, body: dict[str, Any]) -> tuple[str, list[dict[str, str]], str]:
+    """Text, tool calls and finish of a stream put together."""
+    chunks = list(client.chat.completions.create(**body, stream=True))
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
+    return text, reassembled(chunks), str(chunks[-1].choices[0].finish_reason)
+
+
+def whole(client: openai.OpenAI, body: dict[str, Any]) -> tuple[str, list[dict[str, str]], str]:
+    choice = client.chat.completions.create(**body).choices[0]
+    calls = flat(choice.message) if choice.message.tool_calls else []
+    return choice.message.content or "", calls, choice.finish_reason
+
+
+def both(client: openai.OpenAI, body: dict[str, Any]) -> tuple[str, list[dict[str, str]], str]:
+    """What it says whole, which has to be what it says streamed."""
+    said = whole(client, body)
+    assert streamed(client, body) == said
+    return said
+
+
+def answered(calls: list[dict[str, str]], *results: str) -> list[dict[str, Any]]:
+    """The assistant's message with these calls, and a result for each."""
+    asked = [
+        {"id": call["id"], "type": "function", "function": {"name": call["name"], "arguments": call["arguments"]}}
+        for call in calls
+    ]
+    said = [
+        {"role": "tool", "tool_call_id": call["id"], "content": result}
+        for call, result in zip(calls, results, strict=True)
+    ]
+    return [{"role": "assistant", "content": None, "tool_calls": asked}, *said]
+
+
+@pytest.mark.parametrize("model", [SMALL, LARGE])
+def test_with_tools_and_a_schema_the_calls_come_first(client: openai.OpenAI, model: str) -> None:
+    body = chat(QUESTION, "You help visitors.", model=model, tools=[SEARCH], response_format=ANSWER_FORM)
+    text, calls, finish = both(client, body)
+    assert (text, finish, [call["name"] for call in calls]) == ("", "tool_calls", ["search_guide"])
+    body["messages"] += answered(calls, CHUNKS)
+    text, calls, finish = both(client, body)
+    assert (calls, finish) == ([], "stop")
+    answer = json.loads(text)
+    assert list(answer) == ["text", "cited_chunk_ids", "confident"]
+    assert "noon" in answer["text"]
+    assert (answer["cited_chunk_ids"], answer["confident"]) == (["aqua-2#0"], True)
+
+
+def test_streamed_calls_begin_with_their_name(client: openai.OpenAI) -> None:
+    chunks = list(client.chat.completions.create(**chat(SEVERAL, "You help visitors.", tools=TOOLS), stream=True))
+    assert chunks[0].choices[0].delta.role == "assistant"
+    deltas = [call for chunk in chunks for call in chunk.choices[0].delta.tool_calls or []]
+    heads = [delta for delta in deltas if delta.id]
+    assert [(head.index, head.type, head.function and head.function.arguments) for head in heads] == [
+        (0, "function", ""),
+        (1, "function", ""),
+    ]
+    assert all(head.function and head.function.name == "tank_temperature" for head in heads)
+    assert [delta.index for delta in deltas] == sorted(delta.index for delta in deltas)
+    pieces = [delta for delta in deltas if not delta.id]
+    assert len(pieces) > 6
+    assert all(piece.type is None and piece.function and piece.function.name is None for piece in pieces)
+    assert all(piece.function and piece.function.arguments for piece in pieces)
+
+
+def test_a_limit_in_the_middle_of_arguments_leaves_broken_json(client: openai.OpenAI) -> None:
+    body = chat(SEVERAL, "You help visitors.", tools=TOOLS)
+    _, full, _ = whole(client, body)
+    text, calls, finish = both(client, body | {"max_tokens": 4})
+    assert (text, finish, len(calls)) == ("", "length", 1)
+    assert calls[0]["arguments"] and full[0]["arguments"].startswith(calls[0]["arguments"])
+    with pytest.raises(ValueError):
+        json.loads(calls[0]["arguments"])
+
+
+@pytest.mark.parametrize("model", [SMALL, LARGE])
+def test_parallel_results_are_all_heard(client: openai.OpenAI, model: str) -> None:
+    body = chat(SEVERAL, "You help visitors.", tools=TOOLS, model=model)
+    _, calls, _ = both(client, body)
+    body["messages"] += answered(calls, '{"celsius": 17.5}', '{"celsius": 21.25}')
+    text, calls, finish = both(client, body)
+    assert (calls, finish) == ([], "stop")
+    assert "17.5" in text and "21.25" in text
+
+
+@pytest.mark.parametrize("model", [SMALL, LARGE])
+@pytest.mark.parametrize("empty", ["", "null", "[]", "{}"])
+@pytest.mark.parametrize("form", [None, ANSWER_FORM])
+def test_an_empty_result_still_leads_to_an_answer(
+    client: openai.OpenAI, model: str, empty: str, form: dict[str, Any] | None
+) -> None:
+    body = chat(QUESTION, "You help visitors.", tools=[SEARCH], model=model, response_format=form)
+    _, calls, _ = whole(client, body)
+    body["messages"] += answered(calls, empty)
+    text, calls, finish = both(client, body)
+    assert (calls, finish) == ([], "stop")
+    assert text
+    if form:
+        assert json.loads(text)["cited_chunk_ids"] == []
+
+
+def test_a_long_result_is_read(client: openai.OpenAI) -> None:
+    body = chat(QUESTION, "You help visitors.", tools=[SEARCH], response_format=ANSWER_FORM, model=LARGE)
+    _, calls, _ = whole(client, body)
+    filler = [
+        {"id": f"f-{number}", "text": f"Bench {number} stands in hall {number % 9}. " * 8} for number in range(480)
+    ]
+    long = json.dumps([*filler, *json.loads(CHUNKS)])
+    assert len(long) > 100_000
+    body["messages"] += answered(calls, long)
+    answer = json.loads(both(client, body)[0])
+    assert "noon" in answer["text"] and answer["cited_chunk_ids"] == ["aqua-2#0"]
+    body["model"] = SMALL
+    with pytest.raises(openai.BadRequestError) as raised:  # beyond what the small model takes
+        client.chat.completions.create(**body)
+    assert raised.value.code == "context_length_exceeded"
+
+
+@pytest.mark.parametrize("dial", ["bad_json", "invalid_enum"])
+def test_a_repair_is_drawn_anew(client: openai.OpenAI, turn: Turn, dial: str) -> None:
+    """Told that its answer was wrong, the model gets it right or not, whatever it did before."""
+    form = schema_format({"animal": {"type": "string", "enum": ["otter", "penguin"]}, "why": {"type": "string"}})
+    turn(**{dial: 0.5})
+
+    def valid(text: str) -> bool:
+        try:
+            return json.loads(text)["animal"] in ("otter", "penguin")
+        except ValueError:
+            return False
+
+    outcomes: list[list[bool]] = []
+    for number in range(24):
+        body = chat(f"When are the otters of pool {number} fed?", response_format=form)
+        tries: list[bool] = []
+        for _ in range(3):
+            text, _, _ = both(client, body)
+            tries.append(valid(text))
+            if tries[-1]:
+                break
+            body["messages"] += [
+                {"role": "assistant", "content": text},
+                {"role": "user", "content": "That is not valid: give JSON that keeps to the schema."},
+            ]
+        outcomes.append(tries)
+    repaired = [tries for tries in outcomes if len(tries) > 1]
+    assert 5 < len(repaired) < 19
+    assert any(tries[-1] for tries in repaired) and any(not tries[1] for tries in repaired)
 
 
 # responses

@@ -60,6 +60,7 @@ def test_responses_and_embeddings_have_the_same_bytes_too(http: httpx2.Client, e
         ("/responses", response | {"stream": True}),
         ("/moderations", {"input": QUESTION}),
         ("/embeddings", {"model": "standin-embed", "input": [QUESTION], "encoding_format": "base64"}),
+        ("/rerank", {"model": "standin-rerank", "query": QUESTION, "documents": ["The otters eat at noon.", "Seals"]}),
     ):
         assert http.post(path, json=body).content == elsewhere.post(path, json=body).content
 
