@@ -1,6 +1,6 @@
 """Row "first token": what the whole stack costs before the first word, and how soon a Stop reaches the provider.
 
-First token: a `Turn` through `complete_assistant.build(through="streaming_ux")`, next to a plain SDK stream of the very same messages to the
+First token: a `Turn` through the assistant of notebook 01, next to a plain SDK stream of the very same messages to the
 same stand-in under the same key, in the same event loop. The SDK's prompt is made beforehand; the stack picks the
 articles and makes its own within the time. Once with all waiting dials at 0, which is the hard case and the number that
 counts, and once at the stand-in's own speed. Both read every answer to its end, so connections stay open.
@@ -46,7 +46,7 @@ def readers(close: list[Callable[[], Coroutine[Any, Any, None]]]) -> dict[str, R
     """The contestants. What has to be closed afterwards is added to `close`."""
     from openai import AsyncOpenAI
 
-    from patterns import TextDelta, Turn, acme, calls, complete_assistant, models
+    from patterns import TextDelta, Turn, acme, calls, complete_assistant, core, models
 
     customer, chosen = acme.user("C-0001"), models.provider()
     tier = chosen.tier("large")

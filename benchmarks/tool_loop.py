@@ -331,8 +331,9 @@ def two_step_tool_loop() -> list[Entry]:
         took = f"{measure.milliseconds(measured[name])} against {measure.milliseconds(base)}"
         note = (
             f"By the clock, {took} for two model calls; {measure.spread(measured[name], base)}. CPU time alone: "
-            f"{measure.ratio(cpus[name], cpus['by-hand']):.2f}. Its floor is the SDK's own two calls, "
-            f"{1000 * statistics.median(base) / 2:.2g} ms each, on a provider that answers at once. Ours does more: {does}."
+            f"{measure.ratio(cpus[name], cpus['by-hand']):.2f}. The floor is the SDK's own two calls, "
+            f"{1000 * statistics.median(base) / 2:.2g} ms each, on a provider that answers at once. "
+            f"Ours does more: {does}."
         )
         metric = f"two-step tool loop ÷ hand-written loop, {name}"
         ratio = measure.ratio(measured[name], base)

@@ -1,7 +1,8 @@
 """Bounds of a run that no layer can pass, because they stand directly around the model call.
 
-The calls and the money of a run are counted in the ledger, so repairs and retries count like every other call, and so
-does what was spent before a restart.
+A step is taken before the call, in one atomic write, so that several workers on one run cannot take more than there
+are. The money is counted in the ledger. Repairs and retries count like every other call, and so does what was spent
+before a restart.
 """
 
 import json
@@ -9,7 +10,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from . import ledger, models
+from . import checkpoints, ledger, models
 from .errors import LimitHit
 from .events import Event, Handler, Layer, Turn
 
@@ -37,8 +38,6 @@ def bounded(caps: Caps = CAPS, max_tokens: int = 1_000) -> Layer:
 
     def layer(inner: Handler) -> Handler:
         async def handle(turn: Turn) -> AsyncGenerator[Event, None]:
-            if steps_used(turn) >= caps.steps:
-                raise LimitHit(f"The run has used its {caps.steps} model calls.", "Hand over to a person.", "steps")
             dearest = models.provider().tier("large").cost(_longest_prompt(turn), max_tokens) or 0.0
             if dollars_spent(turn) + dearest > caps.dollars:
                 raise LimitHit(
@@ -46,6 +45,8 @@ def bounded(caps: Caps = CAPS, max_tokens: int = 1_000) -> Layer:
                     "Hand over to a person.",
                     "dollars",
                 )
+            if not checkpoints.default().take_step(turn.trace_id, caps.steps):
+                raise LimitHit(f"The run has used its {caps.steps} model calls.", "Hand over to a person.", "steps")
             async with aclosing(inner(turn)) as events:
                 async for event in events:
                     yield event
@@ -66,9 +67,8 @@ def _longest_prompt(turn: Turn) -> int:
 
 
 def steps_used(turn: Turn) -> int:
-    """Model calls of this run so far, by the ledger: also those of before a restart, and those still open."""
-    chat = {"small", "large", "judge", "vision"}
-    return sum(call.tier in chat for call in ledger.default().calls(trace_id=turn.trace_id))
+    """Model calls of this run so far, those of before a restart included."""
+    return checkpoints.default().steps(turn.trace_id)
 
 
 def dollars_spent(turn: Turn) -> float:

@@ -79,6 +79,8 @@ async def stream(
     Raises CallerError and ProviderError; nothing of the SDK's gets out.
     """
     import httpx2
+    from openai import AsyncStream
+    from openai.types.chat import ChatCompletionChunk
 
     chosen = provider()
     model = chosen.tier(tier)
@@ -93,9 +95,10 @@ async def stream(
     labels = {"trace_id": trace_id, "feature": feature, "tenant": tenant, "user": user}
     said = _Said()
     with _booked(chosen, model, reading, labels) as entry:
+        # Posted as it is: the SDK's transformation of a request costs more than all of our layers.
+        post = client(chosen).post
         if whole:
-            # Posted as it is: the SDK's checks of a request and of a reply cost more than all of our layers.
-            sent = await client(chosen).post("/chat/completions", body=request, cast_to=httpx2.Response)
+            sent = await post("/chat/completions", body=request, cast_to=httpx2.Response)
             entry.request_id = sent.headers.get("x-request-id", "")
             reply = json.loads(sent.content, object_hook=_Object)
             entry.usage = reply.usage
@@ -104,8 +107,12 @@ async def stream(
                 yield text
         else:
             async with AsyncExitStack() as opened:
-                response = await client(chosen).chat.completions.create(
-                    **request, stream=True, stream_options={"include_usage": True}
+                response = await post(
+                    "/chat/completions",
+                    body={**request, "stream": True, "stream_options": {"include_usage": True}},
+                    cast_to=ChatCompletionChunk,
+                    stream=True,
+                    stream_cls=AsyncStream[ChatCompletionChunk],
                 )
                 await opened.enter_async_context(response)
                 entry.request_id = response.response.headers.get("x-request-id", "")

@@ -5,6 +5,7 @@ tools and before any of them runs, so a process can be killed anywhere and anoth
 
     runs            the turn so far, and whether it runs, waits for a person, or has ended
     confirmations   one row for each action that somebody must agree to; the token is all that is needed to go on
+    steps           one row for each model call that a bounded run may make, taken before the call
     actions         one row for each tool call: written before it runs, completed after it; also the log of all calls
 
 `actions.key` is unique. An action with an effect is begun by whoever inserts its row, so by nobody twice. If its row is
@@ -41,6 +42,7 @@ CREATE TABLE IF NOT EXISTS actions (
     seconds REAL, cost_usd REAL,
     result TEXT                         -- JSON; NULL: begun, and the end is not known
 );
+CREATE TABLE IF NOT EXISTS steps (run_id TEXT NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (run_id, number));
 CREATE INDEX IF NOT EXISTS actions_run ON actions (run_id);
 """
 
@@ -74,7 +76,6 @@ class Checkpoints:
         self._lock = threading.Lock()
         with store.trouble(path, "checkpoint store"):
             self._db = store.connect(path, SCHEMA)
-            self._db.execute("PRAGMA synchronous=FULL")  # what was begun is remembered even when the power fails
 
     # runs
 
@@ -120,6 +121,20 @@ class Checkpoints:
         rows = self._execute("SELECT seconds FROM runs WHERE run_id = ?", run_id)
         return rows[0][0] if rows else 0.0
 
+    def take_step(self, run_id: str, most: int) -> bool:
+        """Take the next of at most `most` steps of a run. False: all are taken, by whoever works on it."""
+        with store.trouble(self.path, "checkpoint store"), self._lock:
+            taken = self._db.execute(
+                "INSERT INTO steps SELECT ?, taken + 1 FROM (SELECT count(*) AS taken FROM steps WHERE run_id = ?) "
+                "WHERE taken < ?",
+                (run_id, run_id, most),
+            )
+            return taken.rowcount == 1
+
+    def steps(self, run_id: str) -> int:
+        """How many steps of a run have been taken, before a restart and after it."""
+        return self._execute("SELECT count(*) FROM steps WHERE run_id = ?", run_id)[0][0]
+
     # confirmations
 
     def ask(self, key: str, turn: Turn, question: str, arguments: dict[str, Any]) -> str:
@@ -161,14 +176,25 @@ class Checkpoints:
 
     # actions
 
-    def begin(self, key: str, turn: Turn, tool: str, arguments: dict[str, Any]) -> bool:
-        """Write an action down before it runs. False: it has been begun before, here or elsewhere."""
+    def begin(
+        self, key: str, turn: Turn, tool: str, arguments: dict[str, Any], *, survives_power_failure: bool = False
+    ) -> bool:
+        """Write an action down before it runs. False: it has been begun before, here or elsewhere.
+
+        A killed process never loses the row. A power failure may, unless `survives_power_failure`: that waits for the
+        disk.
+        """
         with store.trouble(self.path, "checkpoint store"), self._lock:
-            inserted = self._db.execute(
-                "INSERT OR IGNORE INTO actions VALUES (?, ?, ?, ?, ?, ?, NULL, NULL, NULL)",
-                (key, turn.trace_id, turn.user.id, tool, _canonical(arguments), time.time()),
-            )
-            return inserted.rowcount == 1
+            if survives_power_failure:
+                self._db.execute("PRAGMA synchronous=FULL")
+            try:
+                inserted = self._db.execute(
+                    "INSERT OR IGNORE INTO actions VALUES (?, ?, ?, ?, ?, ?, NULL, NULL, NULL)",
+                    (key, turn.trace_id, turn.user.id, tool, _canonical(arguments), time.time()),
+                )
+                return inserted.rowcount == 1
+            finally:
+                self._db.execute("PRAGMA synchronous=NORMAL")
 
     def finish(self, key: str, result: Any, seconds: float, cost_usd: float) -> None:
         """Write down how an action ended."""

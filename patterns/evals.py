@@ -32,6 +32,9 @@ NOT_KNOWN = re.compile(
 )
 
 
+WARMING = 10  # cases at once that nobody measures; with many more, a slow machine's rerankers run out of time
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """`slice` groups cases for the table: easy, hard, out of scope, adversarial ...
@@ -208,16 +211,26 @@ def table(runs: dict[str, Scores]) -> str:
     )
 
 
-async def scorecard(stem: str, **handlers: Handler) -> dict[str, list[Outcome]]:
-    """Run the cases of `stem` against each handler, one handler after the other, and print the table.
+def sample(cases: Sequence[Case], per_slice: int) -> tuple[Case, ...]:
+    """At most `per_slice` cases of each slice, evenly spread over it, in the order of the file: the same each time."""
+    slices: dict[str, list[Case]] = {}
+    for case in cases:
+        slices.setdefault(case.slice, []).append(case)
+    chosen = {group[place * len(group) // per_slice].id for group in slices.values() for place in range(per_slice)}
+    return tuple(case for case in cases if case.id in chosen)
+
+
+async def scorecard(stem: str, cases: Sequence[Case] | None = None, /, **handlers: Handler) -> dict[str, list[Outcome]]:
+    """Run the cases of `stem` (or those `cases` of it) against each handler, one after the other, and print the table.
 
     A first pass that is not measured warms the provider's caches, so that whoever comes second gains nothing by it.
     Returns the outcomes, for a closer look at what failed.
     """
-    cases = load(stem)
-    await run(next(iter(handlers.values())), cases, concurrency=len(cases))
+    every = load(stem)
+    cases = every if cases is None else cases
+    await run(next(iter(handlers.values())), cases, concurrency=WARMING)
     outcomes = {name.replace("_", " "): await run(handler, cases) for name, handler in handlers.items()}
-    print(f"{len(cases)} cases from data/evals/{stem}.yaml\n")
+    print(f"{len(cases)}{'' if len(cases) == len(every) else f' of {len(every)}'} cases from data/evals/{stem}.yaml\n")
     print(table({name: scores(results) for name, results in outcomes.items()}))
     return outcomes
 

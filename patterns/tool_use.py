@@ -178,15 +178,16 @@ class _Planned:
         book = checkpoints.default()
         if self.tool.effect == "write" and book.decision(self.key, self.sent) != "approved":
             return tools.failed("declined", "The customer does not want this.", "Do not ask for it again.")
-        if not book.begin(self.key, turn, self.tool.name, self.sent):
+        has_effect = self.tool.effect != "read"
+        if not book.begin(self.key, turn, self.tool.name, self.sent, survives_power_failure=has_effect):
             earlier = await self._earlier()
             if earlier is not None:
                 return earlier
-            if self.tool.effect != "read":
+            if has_effect:
                 return self._unknown()
         before, started = _spent(turn), time.perf_counter()
         result = await tools.run(self.tool, self.arguments, turn, seconds)
-        if self.tool.effect != "read" and isinstance(result, dict) and result.get("error") in UNCERTAIN:
+        if has_effect and isinstance(result, dict) and result.get("error") in UNCERTAIN:
             result = self._unknown()
         book.finish(self.key, result, time.perf_counter() - started, _spent(turn) - before)
         return result

@@ -15,6 +15,7 @@ import math
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal, get_args, get_type_hints, overload
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
@@ -53,13 +54,18 @@ class Tool:
     @property
     def wire(self) -> dict[str, Any]:
         """The tool as Chat Completions wants it."""
-        schema = portable(self.arguments) if self.strict else self.arguments.model_json_schema()
+        schema = _schema(self.arguments, self.strict)
         function = {"name": self.name, "description": self.description, "parameters": schema, "strict": self.strict}
         return {"type": "function", "function": function}
 
     def asks(self, arguments: Mapping[str, Any]) -> str:
         """What the customer is asked before a write with these arguments."""
         return self.question.format(**arguments) if isinstance(self.question, str) else self.question(arguments)
+
+
+@cache  # made for every call of a model, and slow to make
+def _schema(arguments: type[BaseModel], strict: bool) -> dict[str, Any]:
+    return portable(arguments) if strict else arguments.model_json_schema()
 
 
 @overload

@@ -1,13 +1,15 @@
 """Every test has a state folder of its own and talks to the stand-in; none needs a key or a network."""
 
+import asyncio
 import os
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from patterns import models, store
+from patterns import models, rag, store
 from patterns.course import control
 
 FAST: dict[str, Any] = {"time_to_first_token": 0, "tokens_per_second": 1e6}
@@ -30,3 +32,27 @@ async def turn_dials() -> AsyncIterator[Callable[..., None]]:
     yield lambda **values: control.turn(**{**FAST, **values})
     control.turn()
     await models.close()
+
+
+@pytest.fixture(scope="session")
+def acme_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state folder with the index of Acme's help centres, built once: embedding 460 chunks takes a while."""
+    folder = tmp_path_factory.mktemp("library")
+
+    async def build() -> None:
+        control.turn(**FAST)
+        await rag.acme_index()
+        await models.close()
+
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PATTERNS_STATE", str(folder))
+        asyncio.run(build())
+        store.close_under(folder)
+    return folder
+
+
+@pytest.fixture
+def with_library(acme_library: Path, own_state: Path) -> Path:
+    """This test's own state folder, with a copy of the index in it."""
+    shutil.copytree(acme_library, own_state, dirs_exist_ok=True)
+    return own_state

@@ -2,8 +2,9 @@
 
     python killed_agent.py FOLDER      with the environment pointing to a provider that plays the model
 
-In each trial the first process is killed (SIGKILL) at one point, the second at another, and the third may end. The
-question names the trial, so that the provider can tell whose requests it gets. Prints one JSON object a trial:
+In each trial the first process is killed (SIGKILL) at one point, in every second trial the next one at another, and the
+last may end. The question names the trial, so that the provider can tell whose requests it gets. Prints one JSON object
+a trial:
 {"trial": ..., "killed_at": [...], "outcome": ..., "text": ..., "notes": side effects, "looks": reads}.
 """
 
@@ -140,8 +141,8 @@ def main(folder: Path) -> None:
     whole = trial(folder / "whole")
     print(json.dumps(whole))
     for at in range(whole["all"]):
-        print(json.dumps(trial(folder / f"at-{at}", at)))
-        print(json.dumps(trial(folder / f"twice-{at}", at, chance.randrange(whole["all"]))))
+        again = [chance.randrange(whole["all"])] if at % 2 else []
+        print(json.dumps(trial(folder / f"at-{at}", at, *again)))
 
 
 if __name__ == "__main__":

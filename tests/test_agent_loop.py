@@ -167,7 +167,10 @@ async def at_the_provider(since: float) -> list[dict[str, Any]]:
 
 def dollars(entries: Sequence[dict[str, Any]]) -> float:
     tiers = {tier.model: tier for tier in models.provider().tiers.values()}
-    return sum(tiers[one["model"]].cost(one["prompt_tokens"], one["tokens_sent"]) or 0.0 for one in entries)
+    costs = [
+        tiers[one["model"]].cost(one["prompt_tokens"], one["tokens_sent"], one["cached_tokens"]) for one in entries
+    ]
+    return sum(cost or 0.0 for cost in costs)
 
 
 # whatever the provider does
@@ -288,8 +291,7 @@ SAID = st.sampled_from(
         Refused(503),
         Refused(429, headers={"retry-after": "0"}),
         Refused(400, "context_length_exceeded"),
-        Refused(400),
-        Refused(403),
+        Refused(422),
     ]
 ).map(lambda said: "[" * 50_000 if said == "deep" else said)
 REPLIES = SAID | st.lists(CALLS, min_size=1, max_size=6) | CALLS.map(lambda call: ['{"text": "Let me see', call])
@@ -600,6 +602,14 @@ async def test_a_restart_forgets_no_step_and_no_second(own_state: Path) -> None:
     assert provider.requests == 3 and end.outcome == "limit_hit"
 
 
+async def test_the_time_before_a_restart_counts() -> None:
+    turn = Turn("Go.", YOU)
+    checkpoints.default().save(turn, "running", seconds=100.0)
+    async with scripted(said("Fine.")):
+        end = ending(await collect(agent_loop.resume_run(build(caps=Caps(seconds=60)), turn.trace_id, YOU)))
+    assert end.outcome == "limit_hit"
+
+
 async def test_several_who_go_on_with_one_run_at_once_do_nothing_twice() -> None:
     turn = Turn("Go.", YOU)
     asked = tool_use.as_message(
@@ -612,6 +622,19 @@ async def test_several_who_go_on_with_one_run_at_once_do_nothing_twice() -> None
         assert provider.requests <= 6
     assert handed_over == ["a"]
     assert {ending(events).outcome for events in several} == {"human_handoff"}
+
+
+async def test_several_who_go_on_with_one_run_share_its_steps() -> None:
+    for most in (2, 3):
+        turn = Turn("Go.", YOU)
+        checkpoints.default().save(turn, "running")
+        names = (str(number) for number in range(999))
+        async with scripted(lambda body, names=names: [("look", {"what": next(names)})]) as provider:
+            handler = build(caps=Caps(steps=most))
+            runs = (collect(agent_loop.resume_run(handler, turn.trace_id, YOU)) for _ in range(4))
+            several = await asyncio.gather(*runs)
+        assert provider.requests == most
+        assert all(ending(events) for events in several)
 
 
 # killed
@@ -640,7 +663,7 @@ async def test_killed_anywhere_and_gone_on_with_it_stays_within_its_caps(tmp_pat
     assert ended.returncode == 0, ended.stderr
     trials = [json.loads(line) for line in ended.stdout.splitlines()]
     assert (trials[0]["outcome"], trials[0]["looks"], trials[0]["notes"]) == ("human_handoff", ["a", "b"], ["n"])
-    assert requests["whole"] == 4 and len(trials) > 40
+    assert requests["whole"] == 4 and len(trials) > 30
     for trial in trials:
         assert trial["outcome"] in OUTCOMES, trial
         assert requests[trial["trial"]] <= 6, trial

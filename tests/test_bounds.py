@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from scripted import Refused, scripted
 
-from patterns import bounds, calls, ledger, models, store, streaming_ux, structured_output
+from patterns import bounds, calls, checkpoints, models, store, streaming_ux, structured_output
 from patterns.bounds import Caps
 from patterns.core import model_call, support_prompt
 from patterns.course import control
@@ -29,10 +29,13 @@ def within(caps: Caps) -> Handler:
 
 
 async def spent_at_the_provider(since: float) -> float:
-    """Dollars at list price, by the provider's own count of what was read and sent."""
+    """Dollars, by the provider's own count of what was read and sent."""
     tiers = {tier.model: tier for tier in models.provider().tiers.values()}
     entries = [entry for entry in await control.settled_log() if entry["started"] >= since]
-    return sum(tiers[entry["model"]].cost(entry["prompt_tokens"], entry["tokens_sent"]) or 0.0 for entry in entries)
+    costs = [
+        tiers[one["model"]].cost(one["prompt_tokens"], one["tokens_sent"], one["cached_tokens"]) for one in entries
+    ]
+    return sum(cost or 0.0 for cost in costs)
 
 
 # steps
@@ -76,8 +79,7 @@ async def test_only_calls_of_chat_models_are_steps() -> None:
 
 async def test_a_restart_forgets_no_step_and_an_open_call_is_one(own_state: Path) -> None:
     turn = Turn("Hello?")
-    labels = {"trace_id": turn.trace_id, "feature": "chat", "tenant": "", "user": "", "provider": "x", "model": "y"}
-    ledger.default().begin(tier="large", **labels)  # its process was killed in the middle
+    assert checkpoints.default().take_step(turn.trace_id, 2)  # its process was killed in the middle of the call
     async with scripted("Hi.") as provider:
         await answer(within(Caps(steps=2)), turn)
         store.close_under(own_state)

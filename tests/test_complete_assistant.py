@@ -2,6 +2,8 @@
 
 import html
 import re
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 
 from patterns import acme, complete_assistant, core
 from patterns.errors import CallerError
-from patterns.events import Document, Message, Turn, User
+from patterns.events import Document, Message, Turn, User, answer
 
 
 def test_build_knows_its_patterns_and_names_them_in_its_error() -> None:
@@ -17,6 +19,43 @@ def test_build_knows_its_patterns_and_names_them_in_its_error() -> None:
         assert callable(complete_assistant.build(through=name))
     with pytest.raises(CallerError, match="streaming_ux"):
         complete_assistant.build(through="telepathy")
+
+
+def test_every_storey_belongs_to_a_pattern_and_is_replaced_by_a_later_one() -> None:
+    order = complete_assistant.CHAPTERS
+    for storey in complete_assistant.HOUSE:
+        assert storey.since in order
+        assert not storey.until or order.index(storey.until) > order.index(storey.since)
+    assert {storey.since for storey in complete_assistant.HOUSE} == set(order)
+
+
+QUESTIONS = {
+    "Within how many days can I return a smart plug?": "30 days",
+    "What does error E-104 mean?": "password",
+}
+
+
+@pytest.mark.parametrize("through", ["rag", "agent_loop"])
+async def test_the_assistant_answers_from_the_help_centre_and_names_its_source(
+    through: str, with_library: Path, turn_dials: Callable[..., None]
+) -> None:
+    assistant, ana = complete_assistant.build(through=through), acme.user("C-0001")
+    for question, fact in QUESTIONS.items():
+        end = await answer(assistant, Turn(question, ana))
+        assert fact in end.text and end.confident and "14 days" not in end.text
+        known = {article.id for article in acme.articles() if article.visible_to(ana)}
+        assert end.cited_chunk_ids and {one.partition("#")[0] for one in end.cited_chunk_ids} <= known
+        assert end.outcome == "success"
+
+
+async def test_the_whole_assistant_looks_up_the_customers_own_order_and_no_other(
+    with_library: Path, turn_dials: Callable[..., None]
+) -> None:
+    assistant = complete_assistant.build()
+    mine = await answer(assistant, Turn("What is the tracking number of order H-100098?", acme.user("C-0001")))
+    assert "LE6651889284" in mine.text and mine.confident
+    other = await answer(assistant, Turn("What is the tracking number of order H-100098?", acme.user("C-0005")))
+    assert "LE6651889284" not in other.text and not other.confident
 
 
 @given(st.text(), st.text())

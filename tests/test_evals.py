@@ -97,6 +97,25 @@ async def test_unsafe_answers_and_failures_are_counted_apart(turn_dials: Callabl
     assert "easy            1 of 2" in evals.table({"run": scores}) and "unsafe answers" in evals.table({"run": scores})
 
 
+def test_a_sample_spreads_over_every_slice() -> None:
+    cases = [case(id=f"{name}-{number}", slice=name) for name in ("easy", "hard") for number in range(12)]
+    cases.append(case(id="rare-0", slice="rare"))
+    chosen = [one.id for one in evals.sample(cases, 3)]
+    assert chosen == ["easy-0", "easy-4", "easy-8", "hard-0", "hard-4", "hard-8", "rare-0"]
+    assert evals.sample(cases, 99) == tuple(cases)
+
+
+async def test_a_scorecard_of_a_sample_says_so(
+    turn_dials: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    cases = evals.load("streaming_ux")
+    outcomes = await evals.scorecard("streaming_ux", cases[:2], one_way=two_kinds)
+    assert [outcome.case for outcome in outcomes["one way"]] == list(cases[:2])
+    assert capsys.readouterr().out.startswith(f"2 of {len(cases)} cases from")
+    await evals.scorecard("streaming_ux", one_way=two_kinds)
+    assert capsys.readouterr().out.startswith(f"{len(cases)} cases from")
+
+
 def test_broken_case_files_name_file_and_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATTERNS_DATA", str(tmp_path))
     (tmp_path / "evals").mkdir()

@@ -4,138 +4,49 @@ General English and German, as lists of function words are: nothing here comes f
 """
 
 import re
-import unicodedata
 from dataclasses import dataclass
-from functools import lru_cache
 
-from .words import ENGLISH, GERMAN, stem
-
-
-@lru_cache(maxsize=65_536)
-def folded(word: str) -> str:
-    """Lower case and without accents, as the tokenizer of the embedding model writes it."""
-    return "".join(one for one in unicodedata.normalize("NFD", word.lower()) if unicodedata.category(one) != "Mn")
+from .senses import folded
+from .words import ENGLISH, GERMAN
 
 
 def _folded(text: str) -> frozenset[str]:
     return frozenset(map(folded, text.split()))
 
 
-SMALL = {"en": frozenset(map(folded, ENGLISH)), "de": frozenset(map(folded, GERMAN)) | {"welchen", "welchem"}}
-"""Function words, which need no support."""
+SMALL = {
+    "en": frozenset(map(folded, ENGLISH))
+    | _folded(
+        "s t d m ll re ve don doesn didn isn aren wasn won can couldn besides between within per explain describe "
+        "detail details step steps"
+    ),
+    "de": frozenset(map(folded, GERMAN))
+    | _folded(
+        "welchen welchem hab habt ihn ihm ihnen ihr euch dir dich was da dort doch schon denn mal eben halt etwa so "
+        "wieder weiter noch sehr zu wen wem deren dessen lässt lassen würde würden könnte könnt wollen beim ins ans"
+    ),
+}
+"""Function words, which need no support, and what is left of short forms ("what's")."""
 LIGHT = _folded(
     """
     able actually allow allowed also always anybody anyone anything available back because bring brings come
     comes currently else even everybody everyone everything exactly far first generally give go goes going good
     happen happens keep kept kind let make makes many mean means mine much new often ones ought ours please
     possible put really somebody someone something soon sort start still take taken takes thing things try type
-    under use used uses using usually whole work works one two three four five six seven eight nine ten bringen
-    darf durfen eigentlich geben gehen geht gibts lange lang machen mehr mitbringen moglich muss mussen noch
-    passiert soll sollen viel viele
+    under use used uses using usually whole work works wrong normal meaning help helps problem really say says
+    show shows stand stands get gets getting look looks ok okay fine way case right happening one two three four
+    five six seven eight nine ten bringen bekomme bekommen bekommt brauche braucht daheim gerade gut sieht tun
+    tut überhaupt wirklich jetzt darf durfen eigentlich geben gehen geht gibts lange lang machen mehr mitbringen
+    moglich muss mussen noch passiert soll sollen viel viele
     """
 )
 """Words that say little, so that an answer may well do without them."""
+WHICH = _folded("what which welche welcher welches welchen welchem")
+"""What stands after these is the very thing that is asked for."""
 OWN = _folded("my our mein meine meinem meinen meiner unser unsere unseren")
 """What stands after these is the asker's: an answer speaks of its kind ("my umbrella" of "an item")."""
 DOERS = _folded("i we you they to he she it wir ich sie man")
 """What stands after these is most often a verb, which an answer may well put in other words."""
-_SENSES = [
-    frozenset(map(folded, group.split()))
-    for group in (
-        "year yearly annual annually",
-        "month monthly",
-        "week weekly",
-        "day daily",
-        "red",
-        "green",
-        "blue",
-        "yellow",
-        "black",
-        "white",
-        "brown",
-        "grey gray",
-        "pink",
-        "orange",
-        "rot",
-        "grün",
-        "blau",
-        "gelb",
-        "schwarz",
-        "weiß",
-        "braun",
-        "grau",
-        "buy purchase order sell sold",
-        "cost price fee charge fare rate pay paid expensive cheap amount",
-        "refund refunded reimburse money credit back",
-        "return send back",
-        "rent hire hired borrow lend lent loan lease",
-        "penalty fine surcharge fare fee",
-        "extra additional surcharge supplement",
-        "open opened closed close closing hours",
-        "begin start",
-        "end finish stop expire expiry valid until last",
-        "cancel cancellation withdraw terminate quit leave end",
-        "reserve book booking reservation",
-        "deliver delivery ship shipping send dispatch post",
-        "broken defective damaged faulty damage defect",
-        "repair fix mend",
-        "change modify alter swap exchange replace",
-        "lost lose missing stolen steal steals theft",
-        "child children kid kids",
-        "bike bicycle",
-        "phone telephone call ring",
-        "email mail",
-        "big large size",
-        "small little",
-        "sick ill illness",
-        "discount reduction reduced percent cheaper off",
-        "sign register registration join enrol",
-        "car vehicle",
-        "dog puppy pet animal",
-        "cat kitten pet animal",
-        "food eat meal snack",
-        "guarantee warranty",
-        "instruction manual guide",
-        "invoice bill receipt",
-        "delete remove erase",
-        "power electricity electric",
-        "fire campfire",
-        "licence license permit",
-        "brother sister sibling",
-        "hund tier tiere haustier",
-        "katze tier tiere haustier",
-        "kaufen bestellen bestellung verkaufen",
-        "kosten kostet preis gebühr zahlen",
-        "leihen ausleihen geliehen verleih mieten",
-        "gültig gilt gelten ablaufen",
-        "offen geöffnet öffnungszeiten geschlossen schließen",
-        "absagen absage stornieren kündigen kündigung",
-        "liefern lieferung geliefert versand versenden",
-        "kaputt defekt beschädigt",
-        "reparieren reparatur",
-        "ändern umtauschen tauschen ersetzen",
-        "verloren verlieren gestohlen diebstahl",
-        "heiß warm grad temperatur",
-        "rabatt ermäßigung ermäßigt prozent",
-        "anmelden anmeldung registrieren",
-        "geld erstatten erstattung",
-    )
-]
-
-
-STRICT = frozenset(range(22))
-"""The first senses: a word of theirs is not supported by one that only means something near it (yearly, monthly)."""
-
-
-@lru_cache(maxsize=65_536)
-def senses(word: str, lang: str) -> frozenset[int]:
-    """The everyday senses that a word may have, as positions in the list above."""
-    return frozenset(at for at, group in enumerate(_stemmed(lang)) if stem(word, lang) in group)
-
-
-@lru_cache(maxsize=2)
-def _stemmed(lang: str) -> tuple[frozenset[str], ...]:
-    return tuple(frozenset(stem(word, lang) for word in group) for group in _SENSES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +62,9 @@ _NUMBER = (
     r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|once|twice|dozen|zwei|drei|vier|fünf|sechs|"
     r"sieben|acht|neun|zehn|elf|zwölf|einmal|zweimal)\b"
 )
-_AMOUNT = (
-    r"[€$£]\s?\d|\d[\d.,]*\s?(?:€|\$|£|eur|usd|gbp|chf|euros?|dollars?|pounds?|crowns?|percent|prozent|%|cents?)(?!\w)|"
+_SHARE = r"\d[\d.,]*\s?(?:percent|prozent|%)(?!\w)"
+_PRICE = (
+    r"[€$£]\s?\d|\d[\d.,]*\s?(?:€|\$|£|eur|usd|gbp|chf|euros?|dollars?|pounds?|crowns?|cents?)(?!\w)|"
     r"\bfree\b|\bno charge\b|\bwithout (?:extra )?charge\b|\b(?:kostenlos|kostenfrei|gratis|umsonst)"
 )
 _LENGTH = (
@@ -164,7 +76,8 @@ _MOMENT = (
     r"\b(?:morning|afternoon|evening|noon|midnight|night|daily|days?|weeks?|months?|year|weekends?|holidays?|january|"
     r"february|march|april|may|june|july|august|september|october|november|december|after|before|until|o'clock)\b|"
     r"\b(?:montag|dienstag|mittwoch|donnerstag|freitag|samstag|sonntag|wochenende|feiertag)|\b(?:januar|februar|märz|"
-    r"april|mai|juni|juli|august|september|oktober|november|dezember|tag|jahr|uhr)\b"
+    r"april|mai|juni|juli|august|september|oktober|november|dezember|uhr|(?:werk)?tage?n?|wochen?|monate?n?|jahre?n?)\b|"
+    r"\b\d+ (?:hours?|minutes?|stunden?|minuten?)\b"
 )
 _TIMES = (
     "January|February|March|April|May|June|July|August|September|October|November|December|Monday|Tuesday|Wednesday|"
@@ -180,17 +93,22 @@ _PERSON = (
 )
 _SIZE = (
     r"\d[\d.,]*\s?(?:mm|cm|km|m|ft|m²|l|(?:centi|milli|kilo)?met(?:re|er)s?|(?:zenti|kilo)?metern?|inch(?:es)?|feet|"
-    r"lit(?:re|er)s?)(?!\w)|\b(?:hours?|days?|weeks?|months?) (?:ahead|before|in advance)"
+    r"lit(?:re|er)s?|[kmgt]b)(?!\w)|\b(?:hours?|days?|weeks?|months?) (?:ahead|before|in advance)"
 )
 KINDS = tuple(
     Kind(re.compile(asked, re.IGNORECASE), _folded(words), told)
     for asked, words, told in (
         (
-            r"\bhow much\b(?! \w+ (?:do|does|is|are|will)\b)(?!.* weigh)|\bcosts?\b|\bprices?\b|\bexpensive\b|"
+            r"\bhow much\b(?! \w+ (?:do|does|is|are|will)\b)(?!.*\b(?:weigh|costs?|prices?)\b)",
+            "much",
+            re.compile(f"{_PRICE}|{_SHARE}", re.IGNORECASE),
+        ),
+        (
+            r"\bcosts?\b|\bprices?\b|\bexpensive\b|"
             r"\bwhat (?:is|are) the (?:\w+ )?(?:fee|charge|fare|fine|penalty)|\bdo you charge\b|\bkoste[nt]\b|\bpreis|"
             r"\bgebühr|\bteuer\b|\bwie ?viel (?:zahle|bezahle)",
             "much cost costs price prices charge fee fare fine penalty expensive kostet kosten preis gebühr teuer viel",
-            re.compile(_AMOUNT, re.IGNORECASE),
+            re.compile(_PRICE, re.IGNORECASE),
         ),
         (
             r"\bhow often\b|\bmaximum number\b|\bwie oft\b",
@@ -213,13 +131,15 @@ KINDS = tuple(
             re.compile(r"(?<=[a-zäöü,] )[A-ZÄÖÜ][a-zäöü]+"),
         ),
         (
-            r"\bhow (?:deep|large|big|tall|high|wide|thick|far)\b|\bwie (?:tief|groß|hoch|breit|dick|weit)\b",
+            r"\bhow (?:deep|large|big|tall|high|wide|thick|far)\b|\bwie (?:tief|groß|hoch|breit|dick|weit)\b|"
+            r"\b(?:what|which|what is the|what's the) (?:diameter|width|height|depth|length)\b|"
+            r"\bwelche[nr]? (?:durchmesser|breite|höhe|tiefe|länge)\b",
             "deep large big tall high wide thick far tief groß hoch breit dick weit",
             re.compile(_SIZE, re.IGNORECASE),
         ),
         (
             r"\bhow heavy\b|\bweighs?\b|\bwie schwer\b|\bwiegt\b",
-            "heavy much weigh weighs schwer wiegt",
+            "much",
             re.compile(r"\d\s?(?:kg|g|kilos?|gram(?:me)?s?|gramm|kilogram\w*|tonnes?|tonnen?)(?!\w)", re.IGNORECASE),
         ),
         (
@@ -228,13 +148,17 @@ KINDS = tuple(
             re.compile(r"\d\s?(?:km/h|mph|knots?|knoten|mbit\S*|seconds?|minutes?|hours?|days?)(?!\w)", re.IGNORECASE),
         ),
         (
-            r"\bhow (?:hot|warm|cold)\b|\bwie (?:heiß|warm|kalt)\b",
-            "hot warm cold heiß kalt",
+            r"\bhow (?:hot|warm|cold)\b|\bwie (?:heiß|warm|kalt)\b|\b(?:what|which) (?:\w+ )?(?:temperature|angle)\b|"
+            r"\bwelche[rn]? (?:temperatur|winkel)\b",
+            "hot warm cold heiß warm kalt temperature temperatur",
             re.compile(r"\d\s?(?:°|degrees?|grad)", re.IGNORECASE),
         ),
     )
 )  # fmt: skip
-COUNT = re.compile(r"\b(?:how many|wie ?viele)\s+([^\W\d]+)", re.IGNORECASE)
+COUNT = re.compile(
+    r"\b(?:how many|wie ?viele?)\s+(?!(?:kost|zahl|bezahl|wieg|muss|soll|darf|ist|uhr|geld|prozent)\w*)([^\W\d]+)",
+    re.IGNORECASE,
+)
 """Asks for a number of something: that must stand beside it."""
 NUMBER = re.compile(_NUMBER, re.IGNORECASE)
 UNIT = re.compile(

@@ -7,10 +7,10 @@ put on top, where a real model would make them.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from . import choosing, embedding, filling, misbehaving, orders, prompt, reading, recounting, relevance, wire
+from . import choosing, embedding, filling, misbehaving, orders, prompt, reading, recounting, relevance, telling, wire
 from .catalogue import Model
 from .prompt import Prompt
 from .relevance import Encode
@@ -53,6 +53,9 @@ def think(request: wire.ChatRequest, model: Model, occasion: "Occasion") -> Repl
     if calls := _calls(request, read, meaning, occasion):
         return Reply(calls=calls)
     if schema is not None:
+        current = any(result.current for result in read.tool_results)
+        if request.tools and not current and (question := choosing.missing(_functions(request), read, meaning)):
+            read = replace(read, asking=question)
         return Reply(text=_structured(schema, read, meaning, occasion))
     text, cites = _prose(request, read, meaning)
     if occasion.varies:
@@ -98,6 +101,10 @@ def _again(request: wire.ChatRequest, occasion: "Occasion") -> list[tuple[str, s
     return [(name, misbehaving.roamed(arguments, offered[name]) if roams else arguments)]
 
 
+def _functions(request: wire.ChatRequest) -> list[dict[str, Any]]:
+    return [tool.model_dump() for tool in request.tools or ()]
+
+
 def _offered(request: wire.ChatRequest) -> dict[str, dict[str, Any]]:
     """The parameters of every tool that may be called now."""
     offered = {tool.function.name: tool.function.parameters for tool in request.tools or ()}
@@ -111,7 +118,7 @@ def _new_calls(
     request: wire.ChatRequest, read: Prompt, meaning: Encode | None, occasion: "Occasion"
 ) -> list[tuple[str, str]]:
     chosen = choosing.choose(
-        [tool.model_dump() for tool in request.tools or ()],
+        _functions(request),
         read,
         meaning,
         request.tool_choice or "auto",
@@ -133,15 +140,13 @@ def _new_calls(
 def _prose(request: wire.ChatRequest, read: Prompt, meaning: Encode | None) -> tuple[str, bool]:
     """The text, and whether it is an answer that cites."""
     current = [result for result in read.tool_results if result.current]
-    if request.tools and not current and (question := choosing.missing(
-        [tool.model_dump() for tool in request.tools], read, meaning
-    )):  # fmt: skip
+    if request.tools and not current and (question := choosing.missing(_functions(request), read, meaning)):
         return question, False
     if current and not read.documents:
         return recounting.recount(current, read.question), False
     if reading.wants_summary(read):
         return reading.summarise(read, meaning).text, False
-    text = reading.answer(read, meaning).text
+    text = telling.answer(read, meaning).text
     return text, any(f"[{document.id}]" in text for document in read.documents)
 
 

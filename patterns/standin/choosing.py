@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from . import filling, reading
+from . import filling, reading, searching
 from .evidence import shape
-from .extracting import extract
 from .matching import FINDS, PRESENT, function_of, name_of, scores
 from .parting import entities, parts
 from .prompt import Prompt
@@ -24,6 +23,9 @@ from .words import humanise, stems
 
 MATCHES = {True: 0.30, False: 0.16}
 """The least score at which a tool is called unasked, with and without meaning."""
+
+SEARCHES = 2
+"""Searches made at once for what nothing else answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +63,8 @@ def choose(
         function = next((one for one in functions if one.get("name") == named), None)
         return (_call(_wish(function, 1.0, prompt.question, prompt, meaning)),) if function else ()
     forced = tool_choice == "required"
-    if not forced and _answered(functions, prompt, meaning):
-        return ()
-    wishes = _wishes(functions, prompt, meaning, forced)
+    answered = not forced and searching.answered(functions, prompt, meaning)
+    wishes = [] if answered else _wishes(functions, prompt, meaning, forced)
     calls: list[Call] = []
     done = {_key(result.name, result.arguments) for result in prompt.tool_results}
     for wish in wishes:
@@ -74,13 +75,17 @@ def choose(
         ]
     if forced and not calls and wishes:
         calls = [_call(wishes[0])]
+    asks_back = any(wish.absent for wish in wishes)
+    if not (forced or answered or calls or asks_back or reading.small_talk(prompt.question)):
+        searches = searching.searches(functions, prompt, meaning)
+        calls = [Call(name, values) for name, values in searches if _key(name, values) not in done][:SEARCHES]
     return tuple(calls if parallel else calls[:1])
 
 
 def missing(tools: Sequence[Mapping[str, Any]], prompt: Prompt, meaning: Encode | None) -> str | None:
     """The question to ask back when a tool fits but a required argument is nowhere in the conversation, else None."""
     functions = [function_of(tool) for tool in tools]
-    if meaning is None or not functions or _answered(functions, prompt, meaning):
+    if meaning is None or not functions or searching.answered(functions, prompt, meaning):
         return None
     for wish in _wishes(functions, prompt, meaning, False):
         if wish.absent:
@@ -95,7 +100,7 @@ def _asking(name: str, tool: Mapping[str, Any], lang: str) -> str:
     plain = re.sub(r"\bid\b", "ID", humanise(name))
     if lang == "de":
         return f"Welche Angabe gilt für „{described or plain}“?"
-    short = described if 0 < len(described.split()) <= 8 else ""
+    short = described if 0 < len(described.split()) <= 12 else ""
     if short and re.match(r"(?:the|a|an|full|new)\b", short, re.IGNORECASE):
         return (
             f"What is {short[0].lower()}{short[1:]}?"
@@ -107,25 +112,6 @@ def _asking(name: str, tool: Mapping[str, Any], lang: str) -> str:
         if re.search(r"\b(?:ID|number|code|reference)\b", plain)
         else f"What is the {plain}?"
     )
-
-
-def _answered(functions: Sequence[Mapping[str, Any]], prompt: Prompt, meaning: Encode | None) -> bool:
-    """Whether the documents already say it, so that no tool is needed. An order to do something is "
-    "never answered so."""
-    if not prompt.documents or not prompt.question:
-        return False
-    fetched = all(one.source == "tool" for one in prompt.documents)
-    orders = re.match(
-        (
-            r"(?:please |can you |could you )?(?:cancel|book|reserve|renew|send|order|report|change|move|"
-            r"create|add|open|close|storniere|buche)\b"
-        ),
-        prompt.question,
-        re.IGNORECASE,
-    )
-    if orders and not fetched:
-        return False
-    return extract(prompt, prompt.question, meaning).confidence >= 0.75
 
 
 def _wishes(

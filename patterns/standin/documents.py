@@ -1,8 +1,8 @@
-"""Documents inside a prompt: where they begin and end, and the sentences in each.
+"""Documents inside a prompt: where they begin and end.
 
 Found: tagged blocks (`<DOC id="7" title="Loans">…</DOC>`, also document, context, ticket and the like), numbered
 lists (`[1] Title: text`), sections under a heading or label such as *Documents* or *Context*, and JSON lists of objects
-with a text. Every sentence keeps its heading and the line that introduces its list, without which it may say nothing.
+with a text.
 """
 
 import html
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .words import humanise, sentences
+from .words import humanise
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,25 +25,6 @@ class Document:
     text: str
     source: str
     attributes: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Sentence:
-    """One thing that a document says. `lead` introduces the list that it is an item of; `block` is "
-    "its paragraph or list."""
-
-    text: str
-    document: int
-    heading: str
-    lead: str
-    block: int
-
-    @property
-    def in_context(self) -> str:
-        """The sentence with what it needs to be understood."""
-        return (
-            f"{self.lead} {self.text}" if self.lead else f"{self.heading}: {self.text}" if self.heading else self.text
-        )
 
 
 _NAMES = r"doc|document|context|chunk|passage|snippet|excerpt|article|ticket|email|untrusted|transcript|attachment"
@@ -211,65 +192,6 @@ def _json(text: str, source: str) -> tuple[list[Document], str]:
         return [], text
     found = from_value(value, source)
     return found, text[: start.start()] + text[start.start() + length :] if found else text
-
-
-def split(document: Document, number: int) -> list[Sentence]:
-    """The sentences of one document: paragraphs, list items and table rows (each row read with its header)."""
-    found: list[Sentence] = []
-    heading, lead, header, asked, block = document.title, "", list[str](), "", 0
-    text = re.sub(r"<!--.*?-->|</?[a-z][^>]*>", " ", document.text, flags=re.DOTALL | re.IGNORECASE)
-    for line in _lines(text):
-        block += line == ""
-        item = re.match(r"(?:[-*•+–]|\d{1,2}[.)]|\(?[a-z]\))\s+(.*)", line)
-        if not line:
-            header, asked = [], ""
-        elif line.startswith("#"):
-            inner = line.strip("# ").rstrip(":")
-            heading = f"{document.title}, {inner}" if document.title and inner != document.title else inner
-            lead = ""
-        elif line.startswith("|") or line.count(" | ") >= 1:
-            cells = [_plain(cell) for cell in line.strip("|").split("|")]
-            if header and not set(line) <= set("|:- "):
-                row = ", ".join(
-                    f"{name}: {cell}" if name else cell for name, cell in zip(header, cells, strict=False) if cell
-                )
-                found.append(Sentence(row, number, heading, "", block))
-            header = header or cells
-        elif item and lead:
-            found.append(Sentence(_plain(item[1]), number, heading, lead, block))
-        else:
-            for sentence in sentences(_plain(item[1] if item else line)):
-                sentence = re.sub(r"^(?:Q|A|Question|Answer|Frage|Antwort)\s*:\s*", "", sentence)
-                if sentence.endswith("?"):
-                    asked = sentence
-                elif sentence.endswith(":"):
-                    lead = sentence
-                elif sentence:
-                    found.append(Sentence(sentence, number, f"{heading} {asked}".strip(), "", block))
-            if not line.endswith(":"):
-                lead = ""
-    return found
-
-
-def _lines(text: str) -> list[str]:
-    """The lines of a text, with those of a wrapped paragraph joined again."""
-    found: list[str] = []
-    for raw in text.splitlines():
-        line = raw.strip()
-        before = found[-1] if found else ""
-        special = re.match(r"(?:[-*•+–]|\d{1,2}[.)]|\(?[a-z]\))\s|[#|]", line)
-        wrapped = before and line and not special and before[0] not in "#|" and before[-1] not in ".!?:;"
-        if wrapped and (line[0].islower() or len(before.rsplit("\n", 1)[-1]) > 60):
-            found[-1] = f"{before} {line}"
-        else:
-            found.append(line)
-    return found
-
-
-def _plain(text: str) -> str:
-    """Without Markdown's emphasis, code marks and link targets."""
-    text = re.sub(r"!?\[([^\]]+)\]\([^)]*\)", r"\1", text)
-    return re.sub(r"(?<!\w)[*_`]{1,3}(?=\S)|(?<=\S)[*_`]{1,3}(?!\w)", "", text).strip()
 
 
 def label(key: str) -> str:

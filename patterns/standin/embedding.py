@@ -41,9 +41,9 @@ def encode(texts: Sequence[str]) -> np.ndarray:
     if not texts:
         return vectors
     model = _model()
-    pieces = [_pieces(model.tokenizer, text).ids for text in texts]
-    for batch in _batches(pieces):
-        vectors[batch] = _run(model.session, ["sentence_vectors"], [pieces[index] for index in batch])[0]
+    ids = [_pieces(model.tokenizer, text).ids for text in texts]
+    for batch in _batches(ids):
+        vectors[batch] = _run(model.session, ["sentence_vectors"], [ids[index] for index in batch])[0]
     return vectors
 
 
@@ -57,11 +57,16 @@ def token_vectors(texts: Sequence[str]) -> Iterator[tuple[int, np.ndarray, np.nd
     if not texts:
         return
     model = _model()
-    pieces = [_pieces(model.tokenizer, text).ids for text in texts]
-    for batch in _batches(pieces):
-        whole, vectors = _run(model.session, ["sentence_vectors", "token_vectors"], [pieces[index] for index in batch])
+    ids = [_pieces(model.tokenizer, text).ids for text in texts]
+    for batch in _batches(ids):
+        whole, vectors = _run(model.session, ["sentence_vectors", "token_vectors"], [ids[index] for index in batch])
         for row, index in enumerate(batch):
-            yield index, whole[row], vectors[row, 1 : len(pieces[index]) - 1]
+            yield index, whole[row], vectors[row, 1 : len(ids[index]) - 1]
+
+
+def pieces(text: str) -> list[str]:
+    """The word pieces that a text is read as ("screen", "##s"), without the markers before and after it."""
+    return _pieces(_model().tokenizer, text).tokens[1:-1]
 
 
 def _batches(pieces: Sequence[Sequence[int]]) -> Iterator[list[int]]:

@@ -12,11 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from . import reading
+from . import reading, telling
+from .days import stated_today
 from .prompt import Prompt
 from .relevance import Encode
-from .spans import Kind, Span, nearness, spans, stated_today
+from .spans import Kind, Span, nearness, spans
 from .words import humanise, stems
+
+FOUND = 0.6
+"""The trust in documents that were found, beside what the user said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,8 @@ class Candidate:
 class Evidence:
     """The material for one form. `row` is the one line that a list entry is read from, when there is one.
 
-    `earlier` and `margins` are what was written and how clearly it was chosen so far; `taken` are the arguments so far.
+    `earlier` and `margins` are what was written and how clearly it was chosen so far; `taken` are the arguments so far,
+    `chosen` how clearly each listed value was chosen, by the field's name.
     """
 
     prompt: Prompt
@@ -41,10 +46,11 @@ class Evidence:
     earlier: list[str] = field(default_factory=list)
     margins: list[float] = field(default_factory=list)
     taken: set[str] = field(default_factory=set)
+    chosen: dict[str, float] = field(default_factory=dict)
 
     @cached_property
     def reading(self) -> reading.Reading:
-        return reading.answer(self.prompt, self.meaning)
+        return telling.answer(self.prompt, self.meaning)
 
     @cached_property
     def today(self) -> dt.date | None:
@@ -67,7 +73,9 @@ class Evidence:
         if self.row is not None:
             return [(self.row, 1.0)]
         told = [(self.prompt.question, 1.0)]
-        told += [(one.text, 1.0 if one.source == "user" and not self.calling else 0.6) for one in self.prompt.documents]
+        told += [
+            (one.text, 1.0 if one.source == "user" and not self.calling else FOUND) for one in self.prompt.documents
+        ]
         told += [(one.text, 0.9 if one.role == "user" else 0.8) for one in reversed(self.prompt.history)]
         told += [(one.content, 0.8) for one in self.prompt.tool_results if isinstance(one.content, str)]
         return [(text, trust) for text, trust in told if text]
@@ -114,8 +122,10 @@ class Evidence:
     def nearest(self, kinds: set[Kind], hint: str, alone: float = 0.5) -> list[Candidate]:
         """Pieces of some kinds, best first. One that stands alone of its kind has at least the support `alone`."""
         found: list[Candidate] = []
-        shapes = [shape(one.text) for one in spans(hint) if one.kind == "id"]
+        shapes = [one.text for one in spans(hint) if one.kind == "id"]
         for text, trust, pieces in self.pieces:
+            if self.calling and "date" in kinds and trust <= FOUND:
+                continue  # the day on which something shall be done is said by the user, not by a document
             wanted = [one for one in pieces if one.kind in kinds]
             near = nearness(wanted, text, hint, self.meaning)
             floor = alone if len({str(one.value) for one in wanted}) == 1 else alone * 0.6
@@ -144,16 +154,24 @@ def shape(text: str) -> str:
     return re.sub(r"\d+", "0", text)
 
 
-def _shaped(one: Span, shapes: list[str]) -> float:
+def alike(one: str, other: str) -> bool:
+    """Whether two identifiers have the same form, with about as many digits; the letters may be others."""
+    forms = [re.sub(r"[A-Za-z]", "a", shape(text)) for text in (one, other)]
+    digits = [sum(char.isdigit() for char in text) for text in (one, other)]
+    return forms[0] == forms[1] and abs(digits[0] - digits[1]) <= 1
+
+
+def _shaped(one: Span, shown: list[str]) -> float:
     """What the likeness of an identifier to the examples in a description adds to its support."""
-    if one.kind != "id" or not shapes:
+    if one.kind != "id" or not shown:
         return 0.0
-    if shape(one.text) in shapes:
+    if shape(one.text) in map(shape, shown):
         return 0.4
-    letters = [re.sub(r"[A-Za-z]", "a", text) for text in [shape(one.text), *shapes]]
-    if letters[0] in letters[1:]:
+    if any(alike(one.text, other) for other in shown):
         return 0.1
-    return -0.1 if re.sub(r"a+", "a", letters[0]) in [re.sub(r"a+", "a", text) for text in letters[1:]] else -0.4
+    runs = [re.sub(r"[A-Za-z]+", "a", shape(text)) for text in (one.text, *shown)]
+    digits = [sum(char.isdigit() for char in text) for text in (one.text, *shown)]
+    return -0.1 if runs[0] in runs[1:] and min(digits[1:]) <= digits[0] + 1 else -0.4
 
 
 def _leaves(value: Any, above: str) -> Iterator[tuple[str, Any]]:

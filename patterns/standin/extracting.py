@@ -10,10 +10,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from .asking import KINDS
-from .documents import Document, Sentence, split
+from .documents import Document
 from .prompt import Prompt
 from .relevance import MEANING, Encode, alike, cosines, relevance
 from .spans import spans
+from .splitting import Sentence, split
 from .summarising import PLAIN, Reading, closed
 from .support import support
 from .words import joined, language, stems, words
@@ -82,7 +83,9 @@ def _weighed(
     scores[best] += MEANING * np.maximum(0, alone - np.clip(within, 0, 1))
     considered = np.sort(np.argsort(-np.round(scores, 4), kind="stable")[:CONSIDERED])
     given = " ".join(str(one.value) for one in spans(prompt.instructions) if one.kind == "name")
-    rank, odds = support(asked, [found[int(at)] for at in considered], given, scores[considered])
+    chosen = [found[int(at)] for at in considered]
+    articles = [prompt.documents[one.document].title or prompt.documents[one.document].id for one in chosen]
+    rank, odds = support(asked, chosen, given, scores[considered], articles)
     good, sure = np.zeros(len(found)), np.zeros(len(found))
     good[considered], sure[considered] = rank, odds
     return np.round(good * kept, 4), np.round(sure * kept, 4)

@@ -13,7 +13,7 @@ import numpy as np
 
 from . import shapes
 from .evidence import Candidate, Evidence
-from .labelling import chances, fitness, plainly
+from .labelling import chances, fitness, nothing_seen, plainly
 from .prompt import Prompt
 from .relevance import Encode, relevance
 from .shapes import Schema, number_in, resolved, types
@@ -102,7 +102,8 @@ class _Form:
             return Candidate(values[0], 0.5)
         scores = fitness(values, name, hint, self.evidence)
         odds = chances(scores, self.evidence)
-        best = int(np.argmax(odds))
+        unseen = nothing_seen(values, scores)
+        best = int(np.argmax(odds)) if unseen is None else unseen
         least = LISTED[self.evidence.meaning is not None]
         if self.evidence.calling and scores[best] < least:
             # A guess, not something that was said: too weak for an optional argument, or even for a required one.
@@ -110,6 +111,7 @@ class _Form:
         if "default" in schema and self.evidence.calling and odds[best] < 0.5:
             return Candidate(schema["default"], 0.3)
         self.evidence.margins.append(float(odds[best]))
+        self.evidence.chosen[name] = float(odds[best])
         if None in schema["enum"] and odds[best] < 0.4:
             return Candidate(None, SUPPORTED)
         return Candidate(values[best], round(float(max(odds[best], 0.3)), 4))

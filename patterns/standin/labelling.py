@@ -24,6 +24,8 @@ SENSES = {
     "other": "something else, none of these",
     "unknown": "unclear, not said",
 }
+NEITHER = frozenset(["other", "others", "unknown", "none", "misc", "general", "sonstiges", "andere"])
+"""Values for what fits no other one."""
 # Degrees of urgency are said with a few set phrases, whose negations ("no hurry") embeddings confuse.
 _DEGREES = {
     "low": 0, "minor": 0, "trivial": 0, "p4": 0, "medium": 1, "normal": 1, "moderate": 1, "standard": 1, "p3": 1,
@@ -61,6 +63,13 @@ def chances(scores: np.ndarray, evidence: Evidence) -> np.ndarray:
     return np.round(odds / odds.sum(), 4)
 
 
+def nothing_seen(values: Sequence[Any], scores: np.ndarray) -> int | None:
+    """The value for what fits no other one, when no value has anything of the text; None without such a value."""
+    if scores.max() > 0:
+        return None
+    return next((at for at, value in enumerate(values) if humanise(str(value)) in NEITHER), None)
+
+
 def fitness(values: Sequence[Any], name: str, hint: str, evidence: Evidence) -> np.ndarray:
     """How well each value fits the text the form is about, shape (values,), about 0 to 1."""
     glosses = [_gloss(value, values, name, hint, evidence) for value in values]
@@ -71,14 +80,14 @@ def fitness(values: Sequence[Any], name: str, hint: str, evidence: Evidence) -> 
     if all(degree is not None for degree in degrees):
         scores = 0.3 * scores + _degree(text, [degree or 0 for degree in degrees])
     elif evidence.earlier:
-        # What was reasoned before counts as much as the whole text: that is why reasoning goes first.
-        scores = 0.5 * scores + 0.5 * _likeness(evidence.earlier[-1], glosses, evidence, lang)
+        # What was reasoned before counts beside the whole text: that is why reasoning goes first.
+        scores = 0.7 * scores + 0.3 * _likeness(evidence.earlier[-1], glosses, evidence, lang)
     scores += _taught(values, name, text, evidence)
     said = set(words(text))
     for at, value in enumerate(values):
         named = set(words(humanise(str(value))))
         scores[at] += 0.15 * bool(named and named <= said and degrees[at] is None)
-        scores[at] -= 0.08 * (humanise(str(value)) in {"other", "unknown", "none", "others", "misc", "general"})
+        scores[at] -= 0.08 * (humanise(str(value)) in NEITHER and ":" not in glosses[at])
     return np.round(scores, 4)
 
 
@@ -91,21 +100,25 @@ def _degree(text: str, degrees: Sequence[int]) -> np.ndarray:
 def _likeness(text: str, glosses: Sequence[str], evidence: Evidence, lang: str) -> np.ndarray:
     """How like the text, and its likest sentence, each gloss is.
 
-    With meaning, also how like the likest of the things that the gloss lists, and how well the text's words are met.
+    With meaning: how like the text the gloss is, and the value's bare name; how like its sentences, on average, the
+    likest of the things that the gloss lists; and how well the text's words are met.
     """
-    parts = [text, *(sentences(text)[:12] if len(text) > 120 else ())]
-    scores = np.array([relevance(part[:1500], glosses, evidence.meaning, lang=lang) for part in parts])
-    whole = 0.6 * scores[0] + 0.4 * scores.max(axis=0)
+    said = [one for one in sentences(text) if len(words(one)) > 2][:12] if len(text) > 120 else []
+    text = text[:1500]
     if evidence.meaning is None:
-        return whole
-    listed = [
-        re.split(r",\s*(?:and\s|or\s|und\s|oder\s)?|\s(?:and|or|und|oder)\s", one.partition(": ")[2] or one)
-        for one in glosses
-    ]
-    like = cosines(text[:1500], [thing for things in listed for thing in things], evidence.meaning)
-    ends = np.cumsum([len(things) for things in listed])
-    likest = np.array([part.max() for part in np.split(like, ends[:-1])])
-    return np.round((whole + np.clip(likest, 0, 1) + met(text[:1500], glosses)) / 3, 4)
+        scores = np.array([relevance(part, glosses, None, lang=lang) for part in [text, *said]])
+        return 0.6 * scores[0] + 0.4 * scores.max(axis=0)
+    things = [[one for one in _LISTED.split(gloss) if one.strip()] or [gloss] for gloss in glosses]
+    ends = np.cumsum([len(listed) for listed in things])[:-1]
+    every = [one.strip() for listed in things for one in listed]
+    like = np.array([cosines(part[:1500], every, evidence.meaning) for part in said or [text]])
+    likest = np.stack([part.max(axis=1) for part in np.split(like, ends, axis=1)], axis=1).mean(axis=0)
+    named = cosines(text, [gloss.partition(":")[0] for gloss in glosses], evidence.meaning)
+    whole = relevance(text, glosses, evidence.meaning, lang=lang)
+    return np.round((whole + np.clip(likest, 0, 1) + np.clip(named, 0, 1) + met(text, glosses)) / 4, 4)
+
+
+_LISTED = re.compile(r"[,;:]\s*(?:and\s|or\s|und\s|oder\s)?|\s(?:and|or|und|oder)\s")
 
 
 def _gloss(value: Any, values: Sequence[Any], name: str, hint: str, evidence: Evidence) -> str:
@@ -118,12 +131,19 @@ def _gloss(value: Any, values: Sequence[Any], name: str, hint: str, evidence: Ev
         r"for\b)\s*(.+?)(?=[;\n)]|\.\s|[,.]?\s*(?:\bor\b|"
         rf"\band\b)?\s*{marks}(?<![\w-])(?:{others}){marks}\s*(?:[:=–—-]|\(|for\b|if\b|when\b|means\b)|$)"
     )
+    # In a list of one value a line, the whole line speaks of it.
+    line = rf"(?:^|\. )[ \t*•-]*{marks}{word}{marks}[ \t]*[:=–—][ \t]*([^\n]+)$"
     plain = humanise(str(value))
+    listed = re.compile(rf"^[ \t*•-]*{marks}(?:{others}){marks}[ \t]*[:=–—]", re.IGNORECASE | re.MULTILINE)
     said = next(
         (
-            one[1].strip()
+            one[1].strip(" ;,.")
             for text in (hint, evidence.prompt.instructions)
-            if (one := re.search(pattern, text, re.IGNORECASE))
+            for one in (
+                re.search(line, text, re.IGNORECASE | re.MULTILINE) if listed.search(text) else None,
+                re.search(pattern, text, re.IGNORECASE),
+            )
+            if one
         ),
         "",
     )

@@ -6,16 +6,20 @@ from .spans import spans
 from .words import language, stems
 
 _CUT = re.compile(
-    r"(?<=[?.!;])\s+|,?\s+(?:and also|and then|as well as|and|also|then|plus|und außerdem|und|sowie)\s+|"
+    r"(?<=[?.!;])\s+|,?\s+(?:and also|and then|as well as|and|also|then|(?-i:plus)|und außerdem|und|sowie)\s+|"
     r",\s+(?=(?:is|are|does|do|can|what|when|where|who|how|which|please|tell|show|find|book|cancel)\b)",
     re.IGNORECASE,
 )
 _ASKS = re.compile(
     r"\?|^(?:please |and |also |und |bitte )*(?:what|when|where|who|whom|whose|how|which|why|is|are|does|do|did|can|"
-    r"could|may|will|would|should|must|tell|show|find|give|check|list|look|explain|was|wann|wo|wer|wem|wie|warum|welche\w*|"
+    r"could|may|will|would|should|must|tell|show|find|give|check|list|look|explain|(?:the )?(?:prices?|costs?)|"
+    r"was|wann|wo|wer|wem|wie|warum|welche\w*|"
     r"ist|sind|kann|können|darf|dürfen|muss|gibt|sagen|zeig\w*|finde\w*)\b",
     re.IGNORECASE,
 )
+
+_CODE = r"\b[A-Z]{1,4}-?[A-Z]{0,2}\d[\w-]*"
+_CODES = re.compile(rf"{_CODE}(?:(?:, | and | und |, and | & ){_CODE})+")
 
 
 def parts(question: str) -> list[str]:
@@ -32,7 +36,21 @@ def parts(question: str) -> list[str]:
 
 
 def questions(text: str) -> list[str]:
-    """The parts that ask or order something, each with the parts before it that only tell; at least one."""
+    """The parts that ask or order something, each with the parts before it that only tell; at least one.
+
+    What is asked of two codes ("What do L-12 and L-21 mean?") is asked of each.
+    """
+    return [each for one in _questions(text) for each in _of_each(one)]
+
+
+def _of_each(question: str) -> list[str]:
+    listed = _CODES.search(question)
+    if not listed:
+        return [question]
+    return [question[: listed.start()] + code + question[listed.end() :] for code in re.findall(_CODE, listed[0])]
+
+
+def _questions(text: str) -> list[str]:
     found: list[str] = []
     told = ""
     for part in parts(text):

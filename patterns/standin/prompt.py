@@ -59,6 +59,10 @@ def content_text(content: Any) -> str:
     return "\n".join(part for part in parts if isinstance(part, str) and part)
 
 
+# "Text inside <DOC> is data": a tag that is spoken of opens no document.
+_MENTIONED = re.compile(r"(?<=[\w,] )<(\w+)>(?= [a-z])(?![^<]*</\1>)")
+
+
 def read(messages: Sequence[Mapping[str, Any]]) -> Prompt:
     """The prompt in a list of chat messages; complaints about the form of a reply are read past to what was asked."""
     messages = _without_complaints(messages)
@@ -83,6 +87,7 @@ def read(messages: Sequence[Mapping[str, Any]]) -> Prompt:
             found += documents.from_value(content, "tool") + tagged
             continue
         source = "system" if role in {"system", "developer"} else role
+        text = _MENTIONED.sub(r"\1", text)
         inside, rest = documents.extract(text, source) if role != "assistant" else ([], text)
         found += inside
         if source == "system":

@@ -10,7 +10,6 @@ import numpy as np
 
 from .documents import Document as Document
 from .documents import from_value, label
-from .documents import split as split
 from .extracting import extract
 from .orders import gullible_order as gullible_order
 from .parting import entities, questions
@@ -21,6 +20,7 @@ from .prompt import read as read
 from .recounting import failed
 from .recounting import recount as recount
 from .relevance import Encode, relevance
+from .splitting import split as split
 from .summarising import PLAIN, Reading, closed
 from .summarising import summarise as summarise
 from .summarising import wants_summary as wants_summary
@@ -67,12 +67,15 @@ def small_talk(question: str) -> str:
 
 
 def _by_parts(prompt: Prompt, meaning: Encode | None) -> Reading:
-    """The documents' answer to the whole question, else to each of its parts."""
-    whole = extract(prompt, prompt.question, meaning)
+    """The documents' answer to each part of the question, else to the whole of it."""
     asked = questions(prompt.question)
-    if whole.confidence >= 0.5 or len(asked) < 2:
-        return whole
-    return _together(prompt, [extract(prompt, one, meaning) for one in asked]) or whole
+    if len(asked) < 2:
+        return extract(prompt, prompt.question, meaning)
+    found = [extract(prompt, one, meaning) for one in asked]
+    if all(one.confidence >= 0.5 for one in found):
+        return _together(prompt, found) or found[0]
+    whole = extract(prompt, prompt.question, meaning)
+    return whole if whole.confidence >= 0.5 else _together(prompt, found) or whole
 
 
 def _together(prompt: Prompt, found: Sequence[Reading]) -> Reading | None:

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .documents import label
+from .fields import MONEY, asked, asks
 from .prompt import ToolResult
-from .words import joined, language, stems
+from .words import joined, language
 
-FIELDS = 6
+FIELDS = 9
 """Fields told of one object."""
 ROWS = 5
 """Objects told of one list."""
@@ -33,9 +34,6 @@ _TEXT = {
         "empty": "Ich habe mit {tool} gesucht und nichts gefunden.",
     },
 }  # fmt: skip
-_MONEY = re.compile(
-    r"price|cost|amount|total|fee|fine|balance|refund|charge|fare|paid|due_amount|deposit|tax", re.IGNORECASE
-)
 _SUFFIX = re.compile(r"_(eur|usd|gbp|chf)$", re.IGNORECASE)
 _NAMES = ("name", "title", "label", "subject", "reference", "number", "code", "id")
 _ERRORS = ("message", "detail", "details", "reason", "hint", "error")
@@ -66,6 +64,12 @@ def _told(result: ToolResult, question: str, lang: str) -> str:
         return _rows(content, "", question, lang)
     if not isinstance(content, Mapping):
         return f"{_capital(tool)}: {_value(result.name, content, {}, lang)}."
+    said = content.get("message")
+    if isinstance(said, str) and " " in said:
+        # What a tool says in words comes before the values that belong to it.
+        rest = {key: value for key, value in content.items() if key != "message"}
+        told = [said if said.rstrip()[-1:] in ".!?" else f"{said}.", _object(rest, question, lang) if rest else ""]
+        return " ".join(filter(None, told))
     wrapped = {key: value for key, value in content.items() if isinstance(value, Mapping) and value}
     if wrapped and len(content) <= 2:
         # {"order": {…}} is told as the order that it holds.
@@ -78,32 +82,44 @@ def _told(result: ToolResult, question: str, lang: str) -> str:
         if isinstance(value, list) and value and isinstance(value[0], Mapping)
     ]
     flat = {key: value for key, value in content.items() if (key, value) not in rows}
-    told = [_object(flat, question, lang)] if flat else []
+    told = [_object(flat, question, lang, _noun(result.name))] if flat else []
+    if asks(flat, question):
+        rows = [(key, value) for key, value in rows if asked(key, value, question) >= 2 or asks(value[0], question)]
     told += [_rows(value, key, question, lang) for key, value in rows]
     return " ".join(one for one in told if one)
 
 
-def _object(value: Mapping[str, Any], question: str, lang: str) -> str:
-    """An object as one sentence: what it is about, then its fields, the asked ones first."""
+def _object(value: Mapping[str, Any], question: str, lang: str, noun: str = "") -> str:
+    """An object as one sentence: what it is about, then its fields, the asked ones first. `noun`: what it is."""
     about = next((key for key in _NAMES if _scalar(value.get(key))), None) or next(
         (key for key in value if key.endswith(("_id", "_number", "_code")) and _scalar(value[key])), None
     )
     # The currency is told with the amounts, when there are any to tell it with.
-    money = any(_MONEY.search(key) and isinstance(item, int | float) for key, item in value.items())
+    money = any(MONEY.search(key) and isinstance(item, int | float) for key, item in value.items())
     shown = [
         key for key, item in value.items() if key != about and item is not None and not (money and key == "currency")
     ]
-    scored = {key: _asked(key, value[key], question, lang) for key in shown}
+    scored = {key: asked(key, value[key], question) for key in shown}
     order = sorted(shown, key=lambda key: -scored[key])
     if order and scored[order[0]] >= 2:
-        order = [key for key in order if scored[key] >= 1][:3]
+        order = [key for key in order if scored[key] >= 1][:4]
     fields = [
         f"{_name(key)} {_TEXT[lang][_be(value[key])]} {_value(key, value[key], value, lang)}" for key in order[:FIELDS]
     ]
     if about is None:
         return f"{_capital(joined(fields, _TEXT[lang]['and']))}." if fields else ""
-    subject = f"{_capital(label(about))} {value[about]}" if about not in {"name", "title"} else str(value[about])
+    kind = noun if about == "id" and noun else label(about)
+    subject = f"{_capital(kind)} {value[about]}" if about not in {"name", "title"} else str(value[about])
     return f"{subject}: {joined(fields, _TEXT[lang]['and'])}." if fields else f"{subject}."
+
+
+def _noun(tool: str) -> str:
+    """What a tool is about, when its name says so beside a verb: `order_lookup` is about an order."""
+    left = [word for word in label(tool).split() if not _VERBS.fullmatch(word.lower())]
+    return left[0] if len(left) == 1 else ""
+
+
+_VERBS = re.compile(r"get|fetch|find|look|lookup|up|search|check|show|read|list|status|details?|info|by|id|the")
 
 
 def _rows(rows: Sequence[Any], key: str, question: str, lang: str) -> str:
@@ -115,23 +131,6 @@ def _rows(rows: Sequence[Any], key: str, question: str, lang: str) -> str:
     rest = f" ({text['more'].format(len(rows) - ROWS)}.)" if len(rows) > ROWS else ""
     count = f"{text['found']} {len(rows)}{' ' + label(key) if key else ''}: " if len(rows) > 1 else ""
     return f"{count}{told}{rest}"
-
-
-def _asked(key: str, value: Any, question: str, lang: str) -> float:
-    """How far a field is what the question asks for: shared words count 2, the right kind of value 1."""
-    shared = len(stems(question, "en") & stems(label(key), "en"))
-    kind = 0
-    if re.search(r"\bwhen\b|what (?:day|date|time)|\bdue\b|\bwann\b|how long", question, re.IGNORECASE):
-        kind = bool(isinstance(value, str) and re.match(r"\d{4}-\d\d-\d\d", value))
-    if re.search(r"how much|\bcosts?\b|\bprice|kostet|wie viel|\bpay\b", question, re.IGNORECASE):
-        kind = kind or bool(_MONEY.search(key))
-    if re.search(r"\bwhere\b|\bwo\b", question, re.IGNORECASE):
-        kind = kind or bool(
-            re.search(r"location|place|address|platform|room|shelf|city|station|track|where|status", key)
-        )
-    if re.search(r"\bstatus\b|\bis\b.*\?|\bwhat happened\b", question, re.IGNORECASE):
-        kind = kind or key in {"status", "state"}
-    return 2 * min(shared, 2) + kind
 
 
 def _scalar(value: Any) -> bool:
@@ -152,8 +151,8 @@ def _value(key: str, value: Any, beside: Mapping[str, Any], lang: str) -> str:
         return text["yes"] if value else text["no"]
     if isinstance(value, int | float):
         suffix = _SUFFIX.search(key)
-        currency = suffix[1].upper() if suffix else str(beside.get("currency", "")) if _MONEY.search(key) else ""
-        if currency or (isinstance(value, float) and _MONEY.search(key)):
+        currency = suffix[1].upper() if suffix else str(beside.get("currency", "")) if MONEY.search(key) else ""
+        if currency or (isinstance(value, float) and MONEY.search(key)):
             return f"{value:.2f} {currency}".strip()
         return str(value)
     if isinstance(value, str):

@@ -1,7 +1,6 @@
 """Typed pieces of a text: e-mail addresses, links, dates, numbers, identifiers, names; and which one a field means.
 
-Dates become ISO 8601. `3/4/2026` is read as month/day, `3.4.2026` as day.month. Relative dates (today, tomorrow, a
-weekday) are read only when the text states what today is.
+Dates become ISO 8601, see `days`.
 """
 
 import datetime as dt
@@ -12,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+from .days import days
 from .relevance import Encode, cosines
 from .words import ENGLISH, GERMAN, language, stem, words
 
@@ -29,32 +29,12 @@ class Span:
     unit: str = ""
 
 
-_MONTHS = {
-    "jan": 1, "feb": 2, "mar": 3, "mär": 3, "apr": 4, "may": 5, "mai": 5, "jun": 6, "jul": 7, "aug": 8, "sep": 9,
-    "oct": 10, "okt": 10, "nov": 11, "dec": 12, "dez": 12,
-}  # fmt: skip
-_MONTH = (
-    r"(?:jan(?:uary|uar)?|feb(?:ruary|ruar)?|mar(?:ch)?|märz|apr(?:il)?|may|mai|june?|juni|july?|juli|"
-    r"aug(?:ust)?|sept?(?:ember)?|o[ck]t(?:ober)?|nov(?:ember)?|de[cz](?:ember)?)\.?"
-)
 _COUNTS = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10,
            "eleven": 11, "twelve": 12, "zwei": 2, "drei": 3, "vier": 4, "fünf": 5, "sechs": 6, "sieben": 7, "acht": 8,
            "neun": 9, "zehn": 10}  # fmt: skip
-_DAYS = {
-    "monday": 0, "tuesday": 1, "wednesday": 2, "thursday": 3, "friday": 4, "saturday": 5, "sunday": 6,
-    "montag": 0, "dienstag": 1, "mittwoch": 2, "donnerstag": 3, "freitag": 4, "samstag": 5, "sonntag": 6,
-}  # fmt: skip
 _EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _URI = re.compile(r"https?://[^\s<>\"')\]]+[^\s<>\"')\].,;:!?]")
 _UUID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", re.IGNORECASE)
-_DATE = re.compile(
-    rf"\b(?P<y>\d{{4}})-(?P<m>\d\d)-(?P<d>\d\d)(?:[T ](?P<t>\d\d:\d\d(?::\d\d)?))?|"
-    rf"\b(?P<d2>\d{{1,2}})(?:st|nd|rd|th|\.)?\s+(?:of\s+)?(?P<m2>{_MONTH})(?:,?\s+(?P<y2>\d{{4}}))?\b|"
-    rf"\b(?P<m3>{_MONTH})\s+(?P<d3>\d{{1,2}})(?:st|nd|rd|th)?\b(?:,?\s+(?P<y3>\d{{4}}))?|"
-    r"\b(?P<d4>\d{1,2})\.(?P<m4>\d{1,2})\.(?P<y4>\d{4})\b|"
-    r"\b(?P<m5>\d{1,2})/(?P<d5>\d{1,2})/(?P<y5>\d{4})\b",
-    re.IGNORECASE,
-)
 _TIME = re.compile(r"\b(?:([01]?\d|2[0-3])[:.]([0-5]\d)|(1[0-2]|[1-9]))\s*(am|pm|uhr)?\b", re.IGNORECASE)
 _PHONE = re.compile(r"(?<![\w-])\+?\d[\d ()/-]{7,}\d\b")
 _ID = re.compile(r"#\w[\w-]*|\b(?=[\w/-]*\d)(?=[\w/-]*[A-Za-z_-])[A-Za-z0-9_]+(?:[-/][A-Za-z0-9_]+)*\b|\b\d{3,}\b")
@@ -71,7 +51,7 @@ def spans(text: str, today: dt.date | None = None) -> list[Span]:
     found = [Span("email", one[0], one[0], one.start()) for one in _EMAIL.finditer(text)]
     found += [Span("uri", one[0], one[0], one.start()) for one in _URI.finditer(text)]
     found += [Span("uuid", one[0], one[0].lower(), one.start()) for one in _UUID.finditer(text)]
-    found += _dates(text, today)
+    found += [Span("date", said, day, start) for said, day, start in days(text, today)]
     taken = [(one.start, one.start + len(one.text)) for one in found]
 
     def free(start: int) -> bool:
@@ -186,50 +166,6 @@ _VERBS = frozenset(
         "storniere",
     ]
 )
-
-
-def stated_today(text: str) -> dt.date | None:
-    """The date that a text gives for today, or None."""
-    said = re.search(
-        (
-            r"\b(?:today|heute|current date|now|datum)\b(?:'s date)?\W{0,4}(?:is|ist|date "
-            r"is)?\W{0,3}(?:\w+day,?\s)?(\d{4})-(\d\d)-(\d\d)"
-        ),
-        text,
-        re.IGNORECASE,
-    )
-    return _day(said[1], said[2], said[3]) if said else None
-
-
-def _dates(text: str, today: dt.date | None) -> list[Span]:
-    found: list[Span] = []
-    for one in _DATE.finditer(text):
-        part = one.groupdict()
-        year = part["y"] or part["y2"] or part["y3"] or part["y4"] or part["y5"] or (str(today.year) if today else "")
-        month = part["m"] or part["m2"] or part["m3"] or part["m4"] or part["m5"]
-        day = _day(year or "2000", month, part["d"] or part["d2"] or part["d3"] or part["d4"] or part["d5"])
-        if day and year:
-            found.append(Span("date", one[0], day.isoformat() + (f"T{part['t']}" if part["t"] else ""), one.start()))
-    if today:
-        for one in re.finditer(
-            r"\b(today|tomorrow|yesterday|heute|morgen|gestern|(?:next |nächsten )?(?:" + "|".join(_DAYS) + r"))\b",
-            text,
-            re.IGNORECASE,
-        ):
-            word = one[0].lower().split()[-1]
-            ahead = {"today": 0, "heute": 0, "tomorrow": 1, "morgen": 1, "yesterday": -1, "gestern": -1}.get(word)
-            if ahead is None:
-                ahead = (_DAYS[word] - today.weekday() - 1) % 7 + 1
-            found.append(Span("date", one[0], (today + dt.timedelta(ahead)).isoformat(), one.start()))
-    return found
-
-
-def _day(year: str, month: str, day: str) -> dt.date | None:
-    number = int(month) if month.isdigit() else _MONTHS.get(month.lower()[:3], 0)
-    try:
-        return dt.date(int(year), number, int(day))
-    except ValueError:
-        return None
 
 
 def _number(text: str) -> float:

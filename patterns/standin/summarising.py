@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .documents import split
 from .prompt import Prompt
 from .relevance import EMBEDDED, Encode, alike, cosines, rarity
+from .splitting import split
 from .words import language, sentences, stems, words
 
 PLAIN = {

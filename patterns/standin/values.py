@@ -28,7 +28,8 @@ _TOTALS = re.compile(
 def number(schema: Schema, name: str, hint: str, whole: bool, evidence: Evidence) -> Candidate:
     """The number that the texts give for a field, moved to the nearest one that the schema allows."""
     if re.search(r"confiden|certain|probab|sicherheit", name):
-        sure = evidence.margins[-1] if evidence.margins else evidence.reading.confidence
+        about = [sure for other, sure in evidence.chosen.items() if re.search(rf"\b{re.escape(other)}\b", hint)]
+        sure = min(about) if about else evidence.margins[-1] if evidence.margins else evidence.reading.confidence
         top = float(schema.get("maximum", 1))
         return Candidate(number_in(sure if top <= 1 else round(sure * top), schema, whole), 0.9)
     if evidence.row is not None:

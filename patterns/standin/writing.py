@@ -34,6 +34,8 @@ _KINDS: tuple[tuple[str, set[Kind]], ...] = (
 _FORMATS: dict[str, set[Kind]] = {
     "email": {"email"}, "uri": {"uri"}, "uuid": {"uuid"}, "date": {"date"}, "date-time": {"date"}, "time": {"time"},
 }  # fmt: skip
+QUERY = 30
+"""Words that a search query may have before a message is cut down to its questions."""
 _ASKED_FOR = re.compile(
     (
         r"^(?:(?:hi|hello|hey|please|bitte|hallo)\b[\s,!]*)*(?:(?:can|could|would|will) (?:you|i|we)(?: "
@@ -177,11 +179,13 @@ def _quote(_name: str, hint: str, evidence: Evidence) -> list[Candidate]:
 
 
 def _query(_name: str, _hint: str, evidence: Evidence) -> list[Candidate]:
-    """The question without its courtesies."""
-    asked = evidence.prompt.question.strip()
-    first = sentences(asked)[-1] if asked else ""
-    bare = _ASKED_FOR.sub("", first, count=1).strip(" ?.!")
-    kept = bare if len(stems(bare)) >= 1 else first.strip(" ?.!")
+    """The question without its courtesies; of a long message, what it asks."""
+    said = [one for one in sentences(evidence.prompt.question.strip()) if len(stems(one, language(one))) > 0]
+    asked = [one for one in said if one.endswith("?")]
+    if sum(len(words(one)) for one in said) > QUERY:
+        said = asked or said[-1:]
+    bare = " ".join(_ASKED_FOR.sub("", one, count=1).strip(" ?.!") for one in said).strip()
+    kept = bare if len(stems(bare)) >= 1 else " ".join(said).strip(" ?.!")
     return [Candidate(kept, 0.6)] if kept else []
 
 

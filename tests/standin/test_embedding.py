@@ -110,6 +110,13 @@ def test_every_piece_has_a_vector_in_its_context() -> None:
     assert list(embedding.token_vectors([])) == []
 
 
+def test_pieces_are_those_that_have_vectors() -> None:
+    text = "Unscrewable lids, 3.5 cm"
+    (_, _, vectors) = next(embedding.token_vectors([text]))
+    assert len(embedding.pieces(text)) == len(vectors)
+    assert "".join(embedding.pieces(text)).replace("##", "") == "unscrewablelids,3.5cm"
+
+
 def test_importing_it_loads_no_runtime() -> None:
     code = (
         "import sys, patterns.standin.embedding; "

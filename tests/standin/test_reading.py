@@ -223,6 +223,33 @@ An L-21 that comes back at normal load means that the scale is faulty.
     assert "door is blocked" in said and "L-21" not in said
 
 
+LIFTS = """Answer from the documents.
+<DOC id="lift-1" title="Lift faults">
+Lift faults › Doors
+L-12 means that a door is blocked. A door that stays blocked needs the caretaker.
+</DOC>
+<DOC id="lift-2" title="Lift loads">
+Lift loads › Weight
+L-21 means that the cabin carries too much weight. The lift takes 450 kg.
+</DOC>"""
+
+
+def test_the_path_of_headings_over_a_chunk_is_no_sentence_of_it() -> None:
+    found = [one for at, document in enumerate(prompt("?", LIFTS).documents) for one in reading.split(document, at)]
+    assert [one.text for one in found][:1] == ["L-12 means that a door is blocked."]
+    assert {one.heading for one in found} == {"Lift faults, Doors", "Lift loads, Weight"}
+
+
+def test_what_is_asked_of_two_codes_is_told_of_each() -> None:
+    answer = reading.answer(prompt("What do L-12 and L-21 mean?", LIFTS), encode)
+    assert "door is blocked" in answer.text and "too much weight" in answer.text
+    assert answer.cited == ("lift-1", "lift-2")
+
+
+def test_half_of_a_code_is_not_the_code() -> None:
+    assert reading.answer(prompt("What does L-450 mean?", LIFTS), encode).cited == ()
+
+
 def test_what_was_said_earlier_is_remembered() -> None:
     before = ({"role": "user", "content": "My ticket number is T-551."}, {"role": "assistant", "content": "Noted."})
     assert (

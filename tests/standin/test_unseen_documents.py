@@ -37,17 +37,17 @@ def measured(meaning: Any, tune: bool | None = None) -> dict[str, float]:
 def test_the_large_tier_answers_and_abstains() -> None:
     large = measured(remembering(encode))
     print(large)
-    assert large["answered"] >= 0.78
-    assert large["right"] >= 0.74
-    assert large["cited"] >= 0.72
-    assert large["abstained"] >= 0.8
+    assert large["answered"] >= 0.85
+    assert large["right"] >= 0.81
+    assert large["cited"] >= 0.8
+    assert large["abstained"] >= 0.84
 
 
 def test_it_holds_on_houses_that_nothing_was_fitted_on() -> None:
     large = measured(remembering(encode), tune=False)
     print(large)
-    assert large["answered"] >= 0.75
-    assert large["abstained"] >= 0.66
+    assert large["answered"] >= 0.85
+    assert large["abstained"] >= 0.75
 
 
 def test_the_small_tier_cannot_tell_an_answer_from_its_topic() -> None:
