@@ -30,7 +30,7 @@ def test_every_storey_belongs_to_a_pattern_and_is_replaced_by_a_later_one() -> N
 
 
 QUESTIONS = {
-    "Within how many days can I return a smart plug?": "30 days",
+    "Within how many days can I return a product?": "30 days",
     "What does error E-104 mean?": "password",
 }
 

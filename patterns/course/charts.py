@@ -6,6 +6,7 @@ hand the metadata on to the picture, so the line is what a screen reader meets t
 
 import base64
 import io
+import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -124,9 +125,68 @@ def confusion(runs: Mapping[str, Sequence[tuple[str, str]]], labels: Sequence[st
         axes.set_xlabel("said")
         wrong = [(pair, count) for pair, count in counts.items() if pair[0] != pair[1]]
         common = sorted(wrong, key=lambda found: (-found[1], labels.index(found[0][0]), labels.index(found[0][1])))[:2]
-        mistakes = " and ".join(f"{is_} taken for {said} ({count} times)" for (is_, said), count in common)
+        mistakes = " and ".join(
+            f"{is_} taken for {said} ({count} time{'s' * (count > 1)})" for (is_, said), count in common
+        )
         words.append(f"{name}: {right} of {len(pairs)} right{f', most often {mistakes}' if mistakes else ''}")
     panels[0].set_ylabel("is")
+    figure.suptitle(title, x=0.02, ha="left", fontsize=11, color=INK)
+    figure.tight_layout()
+    show(figure, title, f"{title}. {'; '.join(words)}.")
+
+
+def dots(
+    groups: Mapping[str, Sequence[float]], title: str, x_label: str, border: tuple[str, float] | None = None
+) -> None:
+    """One row a group, a dot for each value, the median as a bar; `border` (name, value) is a dashed line."""
+    figure, axes = _canvas(title, height=0.8 * len(groups) + 1.2)
+    words = []
+    for row, (name, values) in enumerate(groups.items()):
+        colour, marker = (GOOD, BAD, INK, WAIT)[row % 4], MARKERS[row % 4]
+        places = [row + 0.09 * (number % 5 - 2) for number in range(len(values))]  # apart, so that each can be seen
+        axes.scatter(values, places, s=18, marker=marker, facecolors="none", edgecolors=colour, linewidths=1)
+        middle = statistics.median(values)
+        axes.vlines(middle, row - 0.33, row + 0.33, color=colour, linewidth=3)
+        said = f"{name}: {len(values)} from {min(values):.2f} to {max(values):.2f}, median {middle:.2f}"
+        if border:
+            below = sum(value < border[1] for value in values)
+            said += f", {below} below the {border[0]}"
+        words.append(said)
+    if border:
+        axes.axvline(border[1], color=INK, linestyle="--", linewidth=1)
+        axes.annotate(
+            f"{border[0]} {border[1]:.2f}", (border[1], 1), xycoords=("data", "axes fraction"), xytext=(4, -2),
+            textcoords="offset points", va="top", color=INK,
+        )  # fmt: skip
+    axes.set_yticks(range(len(groups)), labels=list(groups))
+    axes.set_ylim(len(groups) - 0.5, -0.7)
+    axes.set_xlabel(x_label)
+    show(figure, title, f"{title}, {x_label}: {'; '.join(words)}.")
+
+
+def spread(kinds: Mapping[str, Mapping[str, Sequence[float]]], title: str, formats: Mapping[str, str]) -> None:
+    """One panel a measure of `formats` (with how to write it), one row a kind: a dot a run, a bar at the median."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(3.1 * len(formats) + 1, 0.5 * len(kinds) + 1.4))
+    panels, words = figure.subplots(1, len(formats), squeeze=False, sharey=True)[0], []
+    for axes, (measure, written) in zip(panels, formats.items(), strict=True):
+        said = []
+        for row, (name, values) in enumerate((name, kinds[name][measure]) for name in kinds):
+            middle = statistics.median(values)
+            # Equal runs would hide one another: each dot stands a little lower than the one before.
+            heights = [row - 0.25 + 0.5 * (place + 0.5) / len(values) for place in range(len(values))]
+            axes.plot(values, heights, linestyle="", marker="o", markersize=3.5, color=GOOD, alpha=0.6)
+            axes.plot([middle, middle], [row - 0.35, row + 0.35], color=BAD, linewidth=2)
+            said.append(f"{name} {written.format(middle)} (at most {written.format(max(values))})")
+        words.append(f"{measure}, median: {', '.join(said)}")
+        axes.set_xlabel(measure)
+        axes.set_xlim(left=0)
+        axes.margins(x=0.08)
+        axes.locator_params(axis="x", nbins=5)
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].set_yticks(range(len(kinds)), labels=list(kinds))
+    panels[0].invert_yaxis()
     figure.suptitle(title, x=0.02, ha="left", fontsize=11, color=INK)
     figure.tight_layout()
     show(figure, title, f"{title}. {'; '.join(words)}.")

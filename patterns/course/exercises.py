@@ -11,9 +11,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from .. import schemas, structured_output
-from ..errors import PatternsError
-from ..events import Answer, Event, Handler, Message, TextDelta, Turn, answer
+from .. import acme, acme_tools, ranking, schemas, structured_output, tools
+from ..errors import CallerError, PatternsError
+from ..events import Answer, Document, Event, Handler, Message, TextDelta, Turn, answer
 from . import control
 
 
@@ -215,7 +215,9 @@ async def landed(solution: Any) -> str:
 
     def one_by_one(reply: str) -> Iterator[str]:
         nonlocal read
-        for read, letter in enumerate(reply, 1):
+        read = 0
+        for letter in reply:
+            read += 1
             yield letter
 
     came: list[tuple[str, Any]] = []
@@ -235,3 +237,231 @@ async def landed(solution: Any) -> str:
         if missing in cut:
             raise NotYet(f"a reply that is cut off in the middle ({text[:end][-24:]!r}) has no complete {missing}.")
     return "Each field once, when it is complete, and nothing of a reply that was cut off."
+
+
+# 03 tool use
+
+CANCELLABLE = (("C-0002", "H-100108"), ("C-0009", "h-100109"), ("C-0041", "K-100109"))
+TOO_LATE = (("C-0001", "H-100098"), ("C-0011", "H-100085"))
+
+
+@exercise
+async def cancel_order(solution: Any) -> str:
+    made = solution()
+    if not isinstance(made, tools.Tool):
+        raise NotYet(f"it returned {made!r}; a function under @tool(...) is expected.")
+    if made.effect != "write":
+        raise NotYet(f'its effect is "{made.effect}". Cancelling changes something: the customer must say yes first.')
+    if list(made.arguments.model_fields) != ["order_id"]:
+        raise NotYet(
+            f"the model fills {', '.join(made.arguments.model_fields)}; it may fill order_id, and nothing else."
+        )
+    if "H-100108" not in made.asks({"order_id": "H-100108"}):
+        raise NotYet("the question to the customer does not name the order.")
+    foreign = await _cancelled(made, "C-0001", "H-100108")
+    missing = await _cancelled(made, "C-0001", "H-199999")
+    if "error" not in foreign or "error" not in missing:
+        raise NotYet("C-0001 could cancel an order that is not in this account.")
+    if foreign["error"] != missing["error"]:
+        raise NotYet(
+            "the errors tell somebody else's order from one that does not exist: its number is worth guessing."
+        )
+    for customer, order_id in TOO_LATE:
+        if "error" not in await _cancelled(made, customer, order_id):
+            raise NotYet(f"{order_id} could be cancelled, and it is {acme.orders()[order_id]['status']}.")
+    for customer, order_id in CANCELLABLE:
+        result = await _cancelled(made, customer, order_id)
+        if isinstance(result, dict) and "error" in result:
+            raise NotYet(f"{order_id} belongs to {customer} and is not shipped, and yet: {result['message']}")
+    return "Only the customer's own orders, only before they are shipped, and only after a yes."
+
+
+async def _cancelled(made: tools.Tool, customer: str, order_id: str) -> Any:
+    """The tool's result, and the check that the desk has the cancellation exactly when it is no error."""
+    before = len(acme_tools.desk().work("cancellation"))
+    turn = Turn("", acme.user(customer))
+    result = await tools.run(made, made.arguments(order_id=order_id), turn)
+    left = acme_tools.desk().work("cancellation")[before:]
+    wrong = isinstance(result, dict) and result.get("error")
+    if wrong == "tool_failed":
+        raise NotYet(f"it failed for {order_id} of {customer}. Raise a CallerError that says what is wrong.")
+    if wrong and left:
+        raise NotYet(f"it refused {order_id}, and left the cancellation on the desk all the same.")
+    if not wrong and [one.customer for one in left] != [customer]:
+        raise NotYet(f'after cancelling {order_id}, desk().work("cancellation") has {len(left)} more; expected 1.')
+    return result
+
+
+LONG = [{"id": f"H-{number}", "status": "delivered" * (number % 4)} for number in range(200_000, 200_060)]
+
+
+@exercise
+async def paged(solution: Any) -> str:
+    limit = 400
+    first = solution(LONG, 1, limit)
+    if not isinstance(first, dict) or not {"items", "page", "pages"} <= first.keys():
+        raise NotYet(f"it returned {str(first)[:80]}; a dict with items, page and pages is expected.")
+    seen: list[Any] = []
+    for page in range(1, first["pages"] + 1):
+        shown = solution(LONG, page, limit)
+        if len(json.dumps(shown)) > limit:
+            raise NotYet(f"page {page} has {len(json.dumps(shown))} characters of JSON; {limit} are allowed.")
+        if (shown["page"], shown["pages"]) != (page, first["pages"]):
+            raise NotYet(f"page {page} says that it is page {shown['page']} of {shown['pages']}.")
+        seen += shown["items"]
+    if seen != LONG:
+        raise NotYet(f"all pages together have {len(seen)} items; each of the {len(LONG)} must come once, in order.")
+    if first["pages"] > 16:
+        raise NotYet(f"it makes {first['pages']} pages; fill each page as far as the limit allows.")
+    for page in (0, first["pages"] + 1):
+        beyond = solution(LONG, page, limit)
+        if not isinstance(beyond, dict) or not {"error", "message", "next_step"} <= beyond.keys():
+            raise NotYet(f"page {page} does not exist: answer with tools.failed(code, message, next_step).")
+    if solution([], 1, limit).get("pages") != 1:
+        raise NotYet("an empty list has one page, which is empty.")
+    return "Every item once, each page within the limit, and an error that says which pages there are."
+
+
+# 04 rag
+
+RANKINGS: tuple[tuple[list[list[str]], str], ...] = (
+    ([["a", "b", "c"]], "one list stays as it is"),
+    ([["a", "b", "c"], ["c", "b", "d"]], "c is first in one list and third in the other, b is second twice"),
+    ([["x", "b", "c", "a"], ["y", "d", "e", "a"]], "a is fourth in both, which counts for more the larger k is"),
+    ([["a", "b"], ["b", "a"]], "a tie: the one that was met first comes first"),
+    ([["a"], []], "a search that found nothing has no say"),
+    ([], "no list at all"),
+)
+
+
+@exercise
+async def rank_fusion(solution: Any) -> str:
+    for k in (60, 1):
+        for rankings, why in RANKINGS:
+            expected = [found for found, _ in ranking.fuse(*rankings, k=k)]
+            given = solution(rankings, k)
+            if list(given) != expected:
+                raise NotYet(f"{rankings} with k={k} gave {given!r}, and {expected} is right: {why}.")
+    return "One list out of many, by ranks alone."
+
+
+@exercise
+async def only_given(solution: Any) -> str:
+    documents = tuple(Document(name, "Title", "Text") for name in ("a#1", "b#2"))
+    text = "The fee is $5."
+
+    def served(*cited: str) -> Answer:
+        end = solution(Answer(text=text, cited_chunk_ids=cited, confident=True), documents)
+        if not isinstance(end, Answer):
+            raise NotYet(f"it returned {end!r}; an Answer is expected.")
+        return end
+
+    for cited, kept in (
+        (("b#2", "a#1"), ("b#2", "a#1")),
+        (("a#1", "x#9", "a#1"), ("a#1",)),
+        (("A#1", "b#2"), ("b#2",)),
+    ):
+        end = served(*cited)
+        if end.cited_chunk_ids != kept:
+            raise NotYet(
+                f"of {cited} it keeps {end.cited_chunk_ids}, and {kept} was given, each once and in its order."
+            )
+        if end.text != text or not end.confident:
+            raise NotYet(f"an answer that cites {cited} rests on {kept}: its text and its confidence stay.")
+    invented = served("x#9")
+    if invented.cited_chunk_ids:
+        raise NotYet("x#9 was never given to the model, and it is still cited.")
+    if text in invented.text:
+        raise NotYet("all sources were invented, so the text may be as well: do not serve it.")
+    for end, what in ((invented, "whose sources were all invented"), (served(), "without any source")):
+        if end.confident:
+            raise NotYet(f"an answer {what} is not confident.")
+    if served().text != text:
+        raise NotYet("an answer that cites nothing invented nothing: its text stays, without confidence.")
+    return "Only what was given is cited, and nothing invented is served."
+
+
+# 05 agent loop
+
+
+def _asks(*calls: tuple[str, str]) -> dict[str, Any]:
+    functions = [{"name": name, "arguments": arguments} for name, arguments in calls]
+    wired = [{"id": f"c{at}", "type": "function", "function": one} for at, one in enumerate(functions)]
+    return {"role": "assistant", "content": None, "tool_calls": wired}
+
+
+ORDER_1, ORDER_2 = ("order_lookup", '{"order_id": "H-1"}'), ("order_lookup", '{"order_id": "H-2"}')
+BROKEN = ("search", '{"query"')
+RESULT = {"role": "tool", "tool_call_id": "c0", "content": "{}"}
+PLAN = {"role": "system", "content": "The plan: look up H-1."}
+REPEATED: tuple[tuple[str, list[dict[str, Any]], list[int]], ...] = (
+    ("one call, and none before it", [_asks(ORDER_1)], []),
+    ("the same call in two messages", [_asks(ORDER_1), RESULT, _asks(ORDER_1)], [0]),
+    ("the same tool with another order", [_asks(ORDER_1), RESULT, _asks(ORDER_2)], []),
+    ("the same arguments for another tool", [_asks(ORDER_1), RESULT, _asks(("cancel_order", ORDER_1[1]))], []),
+    ("the same call three times in one message", [_asks(ORDER_1, ORDER_1, ORDER_1)], [1, 2]),
+    ("a call of the message before the last", [_asks(ORDER_2), RESULT, _asks(ORDER_1), RESULT, _asks(ORDER_2)], [0]),
+    (
+        "the same arguments in another order",
+        [_asks(("search", '{"query": "a", "page": 1}')), RESULT, _asks(("search", '{"page":1,"query":"a"}'))],
+        [0],
+    ),
+    (
+        "arguments that are no JSON",
+        [_asks(("search", '{"query"')), RESULT, _asks(("search", '{"query"'), ORDER_1)],
+        [0],
+    ),
+    ("results at the end", [_asks(ORDER_1), RESULT, _asks(ORDER_2, ORDER_1), RESULT], [1]),
+    ("a message without calls first", [PLAN, _asks(ORDER_1), RESULT, _asks(ORDER_2, ORDER_1)], [1]),
+)
+
+
+@exercise
+async def repeated(solution: Any) -> str:
+    for what, exchange, expected in REPEATED:
+        found = solution(exchange)
+        if found is None or sorted(found) != expected:
+            raise NotYet(f"{what}: it returned {found!r}; {expected} is expected.")
+    return "Every call that was made before, however it is written."
+
+
+@exercise
+async def circuit(solution: Any) -> str:
+    healthy, ran = True, 0
+
+    @tools.tool
+    def stock(item: str) -> str:
+        """How many of an item there are."""
+        nonlocal ran
+        ran += 1
+        if not healthy:
+            raise CallerError("The stock system does not answer.", "Go on without it.", "unreachable")
+        return f"12 of {item}"
+
+    guarded, other = solution(stock, 3), solution(stock, 2)
+    if not isinstance(guarded, tools.Tool) or guarded.wire != stock.wire:
+        raise NotYet("it must return a tool with the same name, description and arguments.")
+
+    async def calls(made: tools.Tool, works: bool, times: int) -> list[str]:
+        nonlocal healthy
+        healthy = works
+        results = [await tools.run(made, made.arguments(item="hub"), Turn("")) for _ in range(times)]
+        return [one["error"] if isinstance(one, dict) else str(one) for one in results]
+
+    if await calls(guarded, True, 5) != ["12 of hub"] * 5:
+        raise NotYet("a tool that works must give its result, as often as it is asked.")
+    if (said := await calls(guarded, False, 2)) != ["unreachable"] * 2:
+        raise NotYet(f"two failures must reach the model as they are (unreachable); it heard {', '.join(said)}.")
+    if await calls(guarded, True, 1) != ["12 of hub"]:
+        raise NotYet("after two failures of three, the tool must still run.")
+    if await calls(guarded, False, 2) != ["unreachable"] * 2 or await calls(guarded, True, 1) != ["12 of hub"]:
+        raise NotYet("a success starts the count anew: two failures, a success, two failures are not three in a row.")
+    before = ran
+    said = await calls(guarded, False, 5)
+    if ran - before != 3:
+        raise NotYet(f"of five calls to a tool that fails, {ran - before} ran it; expected 3.")
+    if said[3:] != ["circuit_open"] * 2:
+        raise NotYet(f"after three failures the model heard {said[3]}; circuit_open is expected.")
+    if await calls(other, False, 3) != ["unreachable", "unreachable", "circuit_open"]:
+        raise NotYet("a second circuit, with most=2, must count for itself and open after two failures.")
+    return "Three failures in a row open it, a success starts anew, and each tool counts for itself."

@@ -7,14 +7,14 @@ never touches a task: it asks the loop to, with `call_soon_threadsafe`.
 import asyncio
 import html
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any
 
 import ipywidgets
 from IPython.display import display
 
-from ..events import Handler, Turn
+from ..events import ConfirmationRequired, Event, Handler, Turn
 from .view import Fields, View
 
 REFRESH_SECONDS = 0.05  # a screen needs no more, and a fast model would flood the browser
@@ -166,3 +166,76 @@ class FieldPanel(PlainText, ipywidgets.VBox):
         self._chips.value = f'<div class="stream-chips" role="log" aria-live="polite">{fields.chips_html()}</div>'
         if self._details.value != (details := fields.details_html()):  # else an opened one would close at every event
             self._details.value = details
+
+
+class ConfirmationCard(PlainText, ipywidgets.VBox):
+    """A question with Yes and No: whoever presses one decides, and the rest of the turn appears below.
+
+    `go_on(approved)` gives the events of that rest, see `tool_use.resume`. `await card.decided()` waits for the press
+    and returns the final View.
+    """
+
+    def __init__(self, waiting: ConfirmationRequired, go_on: Callable[[bool], AsyncGenerator[Event, None]]) -> None:
+        self._question, self._go_on = waiting.question, go_on
+        self._loop = asyncio.get_running_loop()
+        self._rest: asyncio.Future[View] = self._loop.create_future()
+        self._task: asyncio.Task[None] | None = None
+        self.yes = ipywidgets.Button(description="Yes, do it", icon="check", button_style="primary")
+        self.no = ipywidgets.Button(description="No", icon="times")
+        self.yes.on_click(lambda _: self.decide(True))
+        self.no.on_click(lambda _: self.decide(False))
+        question = ipywidgets.HTML(f'{STYLE}<div class="stream-title">{html.escape(waiting.question)}</div>')
+        self._text = ipywidgets.HTML()
+        super().__init__([question, ipywidgets.HBox([self.yes, self.no]), self._text])
+        self.layout.width = "100%"
+
+    def __repr__(self) -> str:
+        return f"[widget · {self._question} · Yes / No · run the cell to decide]"
+
+    def decide(self, approved: bool) -> None:
+        """Record the decision. Safe from any thread; only the first press counts."""
+        self._loop.call_soon_threadsafe(self._start, approved)
+
+    async def decided(self) -> View:
+        return await asyncio.shield(self._rest)
+
+    def _start(self, approved: bool) -> None:
+        if self._task is None:
+            self.yes.disabled = self.no.disabled = True
+            self._task = self._loop.create_task(self._follow(approved))
+
+    async def _follow(self, approved: bool) -> None:
+        started, view = time.perf_counter(), View()
+        self._text.value = f"<i>{'You said yes' if approved else 'You said no'}: one moment…</i>"
+        try:
+            async with aclosing(self._go_on(approved)) as events:
+                async for event in events:
+                    view = view.after(event, time.perf_counter() - started)
+                    if view.text or view.failed:
+                        self._text.value = f'<div class="stream-text" role="log">{view.body_html()}</div>'
+        except Exception as error:
+            self._text.value = f"<b>{html.escape(str(error))}</b>"
+            self._rest.set_exception(error)
+            self._rest.exception()  # looked at: it is on the screen, whether or not a cell waits for it
+        else:
+            self._rest.set_result(view)
+
+
+class ProgressBar(PlainText, ipywidgets.HBox):
+    """How far a job is. Call it with (done, all), as `Index.sync` does with its `progress`."""
+
+    def __init__(self, title: str) -> None:
+        self._title, self._done, self._all = title, 0, 0
+        self.bar = ipywidgets.IntProgress(value=0, max=1, description=title, style={"description_width": "initial"})
+        self._count = ipywidgets.Label("0")
+        super().__init__([self.bar, self._count])
+
+    def __call__(self, done: int, all: int) -> None:
+        self._done, self._all = done, all
+        self.bar.max, self.bar.value = max(all, 1), done
+        self._count.value = f"{done} of {all}"
+
+    def __repr__(self) -> str:
+        """Where no widget can be shown, this line is what there is: show it once more after the job."""
+        count = f"{self._done} of {self._all}" if self._all else "run the cell to see it move"
+        return f"[progress · {self._title} · {count}]"

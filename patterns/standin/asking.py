@@ -111,6 +111,14 @@ KINDS = tuple(
             re.compile(_PRICE, re.IGNORECASE),
         ),
         (
+            r"\bwhat (?:does|do|is the meaning of)\b.*\b(?:mean|meaning|stand for)\b|\bwhat is the meaning of\b|"
+            r"\bwas (?:bedeutet|bedeuten|heißt|heißen)\b|\bmeaning\?",
+            "mean means meaning stand stands bedeutet bedeuten heißt heißen",
+            re.compile(
+                r"\b(?:means?|stands? for|says that|bedeute[nt]|heißt)\b|\b(?:meaning|bedeutung):", re.IGNORECASE
+            ),
+        ),
+        (
             r"\bhow often\b|\bmaximum number\b|\bwie oft\b",
             "often maximum number oft",
             re.compile(_NUMBER, re.IGNORECASE),
