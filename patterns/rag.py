@@ -45,10 +45,14 @@ def retrieve(
     *,
     keep: int = KEEP,
     near_enough: float = NEAR_ENOUGH,
-    rerank: bool = True,
+    rerank: bool = False,
     fresh_since: Callable[[], date | None] = lambda: None,
 ) -> Layer:
-    """Give the model the `keep` chunks that answer best; none when the best one is not `near_enough` (cosine)."""
+    """Give the model the `keep` chunks that answer best; none when the best one is not `near_enough` (cosine).
+
+    With `rerank` the provider's reranker looks at the candidates once more. On Acme's questions the stand-in's finds no
+    more (recall@5 0.952 against 0.958) and takes longer, so the assistant does without.
+    """
 
     def layer(inner: Handler) -> Handler:
         async def handle(turn: Turn) -> AsyncGenerator[Event, None]:
@@ -172,9 +176,7 @@ async def search_help(
     query: Annotated[str, Field(description="What to look for, in a few words.")], turn: Turn
 ) -> list[dict[str, str]]:
     """Search the help centre: shipping, returns, refunds, warranty, plans, error codes, devices, how to do things."""
-    found = await retrieval.search(
-        await acme_index(), query, turn.user, keep=3, reranker=_reranker(turn), updated_since=fresh_since()
-    )
+    found = await retrieval.search(await acme_index(), query, turn.user, keep=3, updated_since=fresh_since())
     if not found:
         raise CallerError("The help centre has nothing about that.", "Try other words, or say so.", "not_found")
     return [{"id": one.chunk.id, "title": one.chunk.title, "text": one.chunk.text} for one in found]

@@ -136,7 +136,7 @@ async def _reranked(reranker: Reranker, question: str, listed: list[Found]) -> l
     except (ProviderError, TimeoutError) as error:
         reason = error.code if isinstance(error, ProviderError) else "timeout"
         metrics.count("rerank.failed", reason=reason)
-        log.warning("Reranking failed, the order of the search stands: %s", error or reason)
+        log.info("Reranking failed, the order of the search stands: %s", error or reason)
         return listed
     order = sorted(range(len(listed)), key=lambda place: -scores[place])
     return [replace(listed[place], score=scores[place]) for place in order]
