@@ -55,17 +55,19 @@ def lines(
 ) -> None:
     """One line a series, each with its own marker and its name at its end; `target` is drawn as a dashed line."""
     figure, axes = _canvas(title)
-    words = []
+    words, highest = [], 0.0
     for position, (name, points) in enumerate(series.items()):
         xs, ys = list(points), list(points.values())
         colour = (BAD, GOOD, INK, WAIT)[position % 4]
+        highest = max(highest, *ys)
         axes.plot(xs, ys, color=colour, marker=MARKERS[position % 4], linewidth=1.6)
         axes.annotate(name, (xs[-1], ys[-1]), xytext=(6, 0), textcoords="offset points", color=colour, va="center")
         words.append(f"{name} goes from {ys[0]:.2f} {unit} at {xs[0]:g} to {ys[-1]:.2f} {unit} at {xs[-1]:g}")
     if target is not None:
         axes.axhline(target, color=INK, linestyle="--", linewidth=1)
+        side = "bottom" if highest > target else "top"  # inside the axes, where the title is not
         axes.annotate(
-            f"target {target:g} {unit}", (0.01, target), xycoords=("axes fraction", "data"), va="bottom", color=INK
+            f"target {target:g} {unit}", (0.01, target), xycoords=("axes fraction", "data"), va=side, color=INK
         )
         words.append(f"the target is {target:.2f} {unit}")
     axes.set_ylim(bottom=0)
