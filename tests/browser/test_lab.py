@@ -35,7 +35,7 @@ def test_tokens_grow_and_stop_reaches_the_provider(lab: Any, page: Page) -> None
     whole, streamed = (in_view(page.locator(".stream-text").nth(at)) for at in (0, 1))
     button = page.get_by_role("button", name="Stop").first
 
-    expect(streamed).to_contain_text("Open the", timeout=20 * SECONDS)
+    expect(streamed).to_contain_text("You can return", timeout=20 * SECONDS)
     lengths = []
     for _ in range(4):
         lengths.append(len(streamed.inner_text()))
@@ -59,7 +59,7 @@ def test_tokens_grow_and_stop_reaches_the_provider(lab: Any, page: Page) -> None
     sent = aborted.tokens_sent
     expect(page.locator(".stream-times").nth(0)).to_contain_text("done", timeout=20 * SECONDS)
     assert aborted.tokens_sent == sent
-    assert whole.inner_text().startswith("Open the")
+    assert whole.inner_text().startswith("You can return")
 
 
 HOSTILE = """
