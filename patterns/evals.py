@@ -32,7 +32,7 @@ NOT_KNOWN = re.compile(
 )
 
 
-WARMING = 10  # cases at once that nobody measures; with many more, a slow machine's rerankers run out of time
+WARMING = 10  # cases at once that nobody measures; with many more, requests run out of time on a slow machine
 
 
 @dataclass(frozen=True, slots=True)
