@@ -120,7 +120,7 @@ def test_the_course_meets_the_stand_in_over_http_only(path: Path) -> None:
 
 
 def test_the_base_knows_no_pattern() -> None:
-    base = {"errors", "events", "models", "ledger", "metrics", "provider_errors", "state", "store", "calls"}
+    base = {"errors", "events", "models", "ledger", "metrics", "provider_errors", "replies", "state", "store", "calls"}
     for name in base:
         allowed = {f"patterns.{other}" for other in base} | {"patterns"}
         reached = {".".join(module.split(".")[:2]) for module in imported_by(PACKAGE / f"{name}.py")}
