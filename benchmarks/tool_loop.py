@@ -1,88 +1,49 @@
 """Row 2: a loop of two model calls with a tool between them, next to the same loop written by hand on the SDK.
 
-The provider is a small server in a process of its own: to a request without a tool's result it streams a call of
-`double`, to one with a result the answer. Each contestant runs in a process of its own, streams both replies, and makes
-the same two requests. Timed by the clock, since writing things down costs waiting too; the CPU time is in the note.
-
-    python -m benchmarks.tool_loop serve            the server; prints its port
-    python -m benchmarks.tool_loop work NAME URL    a contestant; reads how many loops to make, prints seconds
+The provider streams a call of `double` to a request without a tool's result, and the answer to one with a result. Each
+contestant streams both replies, and makes the same two requests. Timed by the clock, since writing things down costs
+waiting too; the CPU time is in the note. How a contest runs is in `contest.py`.
 """
 
-import asyncio
 import json
 import statistics
-import subprocess
 import sys
-import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-from . import measure
-from .measure import Entry, Skipped
+from . import contest, measure
+from .measure import Entry
 
 ROUNDS, LOOPS, WARM = 21, 20, 10
 PEERS = {
-    "haystack": "haystack-ai==3.4.1",
-    "langchain": "langchain==1.5.2",
-    "pydantic-ai": "pydantic-ai-slim[openai]==2.62.0",
+    "haystack": ("haystack-ai==3.4.1",),
+    "langchain": ("langchain==1.5.2", "langchain-openai==1.7.4"),
+    "pydantic-ai": ("pydantic-ai-slim[openai]==2.62.0",),
 }
 QUESTION = "How much is twice 21?"
 ANSWER = "Twice 21 is 42."
 INSTRUCTIONS = "Answer the question. Use the tool to double a number."
 
-# the server
+# the provider: a call of the tool first, the answer when there is its result
+
+OPENING = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "double", "arguments": ""}}
+CALL = contest.streamed(
+    {"role": "assistant", "content": None, "tool_calls": [OPENING]},
+    *({"tool_calls": [{"index": 0, "function": {"arguments": piece}}]} for piece in ('{"num', 'ber": ', "21}")),
+    finish="tool_calls",
+    tokens=(100, 10),
+)
+REPLY = contest.streamed(
+    {"role": "assistant", "content": ""},
+    *({"content": piece} for piece in ("Twice", " 21", " is", " 42", ".")),
+    finish="stop",
+    tokens=(100, 10),
+)
 
 
-def _streamed(*deltas: dict[str, Any], finish: str) -> bytes:
-    base = {"id": "chatcmpl-1", "created": 0, "model": "fixed", "object": "chat.completion.chunk"}
-    choices = [[{"index": 0, "delta": delta, "finish_reason": None}] for delta in deltas]
-    choices.append([{"index": 0, "delta": {}, "finish_reason": finish}])
-    usage = {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}
-    chunks: list[dict[str, Any]] = [{**base, "choices": one} for one in choices]
-    chunks.append({**base, "choices": [], "usage": usage})
-    body = b"".join(b"data: %s\n\n" % json.dumps(chunk).encode() for chunk in chunks) + b"data: [DONE]\n\n"
-    head = f"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: {len(body)}\r\n\r\n"
-    return head.encode() + body
-
-
-def _call() -> bytes:
-    opening = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "double", "arguments": ""}}
-    pieces = [{"tool_calls": [{"index": 0, "function": {"arguments": piece}}]} for piece in ('{"num', 'ber": ', "21}")]
-    return _streamed({"role": "assistant", "content": None, "tool_calls": [opening]}, *pieces, finish="tool_calls")
-
-
-def _answer() -> bytes:
-    pieces = [{"content": piece} for piece in ("Twice", " 21", " is", " 42", ".")]
-    return _streamed({"role": "assistant", "content": ""}, *pieces, finish="stop")
-
-
-class TwoReplies(asyncio.Protocol):
-    """As little of HTTP as serves: read one request after the other, and answer by whether a tool has spoken."""
-
-    call, answer = _call(), _answer()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport, self._read = transport, b""
-
-    def data_received(self, data: bytes) -> None:
-        self._read += data
-        while True:
-            head, end, rest = self._read.partition(b"\r\n\r\n")
-            length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0] or 0)
-            if not end or len(rest) < length:
-                return
-            body, self._read = json.loads(rest[:length]), rest[length:]
-            assert isinstance(self._transport, asyncio.Transport)
-            self._transport.write(self.answer if body["messages"][-1]["role"] == "tool" else self.call)
-
-
-async def serve() -> None:
-    server = await asyncio.get_running_loop().create_server(TwoReplies, "127.0.0.1", 0)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await server.serve_forever()
+def choose(request: dict[str, Any]) -> bytes:
+    return REPLY if request["messages"][-1]["role"] == "tool" else CALL
 
 
 # the contestants: each is a function that runs one loop and returns the answer
@@ -234,109 +195,30 @@ OURS = {"tool_use": tool_use, "agent": agent}
 CONTESTANTS = {"by-hand": by_hand, **OURS, "haystack": haystack, "langchain": langchain, "pydantic-ai": pydantic_ai}
 
 
-async def work(name: str, url: str) -> None:
-    """Run as many loops as each line read says, and print the wall and the CPU seconds of one."""
-    loop = CONTESTANTS[name](url)
-    if (first := await loop()) != ANSWER:
-        raise RuntimeError(f"{name} gave {first!r}")
-    while line := await asyncio.to_thread(sys.stdin.readline):
-        cpu, wall = time.process_time(), time.perf_counter()
-        for _ in range(int(line)):
-            await loop()
-        print((time.perf_counter() - wall) / int(line), (time.process_time() - cpu) / int(line), flush=True)
-
-
-# the measurement
-
-
-@contextmanager
-def _running(python: Path, environment: dict[str, str], *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    command = [str(python), "-m", "benchmarks.tool_loop", *arguments]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, cwd=measure.ROOT, env=environment, text=True) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def _ask(process: subprocess.Popen[str], loops: int) -> tuple[float, float]:
-    """Wall and CPU seconds of one loop. Raises RuntimeError when the contestant has ended."""
-    assert process.stdin and process.stdout
-    process.stdin.write(f"{loops}\n")
-    process.stdin.flush()
-    if not (line := process.stdout.readline()):
-        raise RuntimeError("a contestant has ended; its traceback is above")
-    wall, cpu = map(float, line.split())
-    return wall, cpu
-
-
-def _peer(name: str, requirement: str) -> Path:
-    """The Python of a peer, with what its OpenAI client is in. Raises Skipped."""
-    python = measure.peer(requirement)
-    beside = {"langchain": "langchain-openai==1.7.4"}.get(name)
-    if beside:
-        command = [measure.uv(), "pip", "install", "--quiet", "--python", str(python), beside]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise Skipped(f"{beside} could not be installed beside {requirement} ({measure.last_line(done.stderr)})")
-    return python
-
-
 def two_step_tool_loop() -> list[Entry]:
-    pythons: dict[str, Path] = dict.fromkeys(("by-hand", *OURS), Path(sys.executable))
-    peers: dict[str, float | str] = {}
-    for name, requirement in PEERS.items():
-        try:
-            pythons[name] = _peer(name, requirement)
-        except Skipped as reason:
-            peers[requirement] = f"skipped: {reason}"
-    cpus: dict[str, list[float]] = {}
-    with TemporaryDirectory() as state, ExitStack() as opened:
-        environment = measure.clean_environment(Path(state))
-        server = opened.enter_context(_running(Path(sys.executable), environment, "serve"))
-        assert server.stdout
-        url = f"http://127.0.0.1:{server.stdout.readline().strip()}/v1"
-        environment |= {"PATTERNS_PROVIDER": "custom", "OPENAI_BASE_URL": url, "OPENAI_API_KEY": "none"}
-        environment |= {"PATTERNS_MODEL_LARGE": "fixed", "no_proxy": "127.0.0.1"}
-        environment |= {"HAYSTACK_TELEMETRY_ENABLED": "False", "LANGSMITH_TRACING": "false"}
-        contestants: dict[str, Callable[[], float]] = {}
-
-        def add(title: str, python: Path, name: str) -> None:
-            process = opened.enter_context(_running(python, environment, "work", name, url))
-            _ask(process, WARM)
-
-            def one_round() -> float:
-                wall, cpu = _ask(process, LOOPS)
-                cpus.setdefault(title, []).append(cpu)
-                return wall
-
-            contestants[title] = one_round
-
-        for name, python in pythons.items():
-            add(name, python, name)
-            if name in PEERS:  # next to the SDK of its own environment
-                add(f"{name}'s by-hand", python, "by-hand")
-        measured = measure.interleaved(contestants, ROUNDS)
-
-    for name in pythons.keys() & PEERS.keys():
-        peers[PEERS[name]] = round(measure.ratio(measured[name], measured[f"{name}'s by-hand"]), 2)
-    base = measured["by-hand"]
+    entrants = {name: (Path(sys.executable), name) for name in ("by-hand", *OURS)}
+    others, skipped = contest.peers(PEERS, "by-hand")
+    silent = {"HAYSTACK_TELEMETRY_ENABLED": "False", "LANGSMITH_TRACING": "false"}
+    measured = contest.hold(
+        "benchmarks.tool_loop", entrants | others, times=LOOPS, rounds=ROUNDS, warm=WARM, extra=silent
+    )
+    wall, base = measured.wall, measured.wall["by-hand"]
+    peers = contest.against(PEERS, wall, "by-hand") | skipped
     versions = measure.versions("openai", "pydantic", "httpx2")
     entries = []
     for name, does in (
-        ("tool_use", "every model call is in the ledger before and after, and every tool call in the checkpoints"),
+        ("tool_use", "every model call is in the ledger and the budgets, and every tool call in the checkpoints"),
         ("agent", "besides: the caps on steps, dollars and seconds, duplicate calls, and the run saved at each step"),
     ):
-        took = f"{measure.milliseconds(measured[name])} against {measure.milliseconds(base)}"
+        took = f"{measure.milliseconds(wall[name])} against {measure.milliseconds(base)}"
         note = (
-            f"By the clock, {took} for two model calls; {measure.spread(measured[name], base)}. CPU time alone: "
-            f"{measure.ratio(cpus[name], cpus['by-hand']):.2f}. The floor is the SDK's own two calls, "
+            f"By the clock, {took} for two model calls; {measure.spread(wall[name], base)}. CPU time alone: "
+            f"{measure.ratio(measured.cpu[name], measured.cpu['by-hand']):.2f}. The floor is the SDK's own two calls, "
             f"{1000 * statistics.median(base) / 2:.2g} ms each, on a provider that answers at once. "
             f"Ours does more: {does}."
         )
         metric = f"two-step tool loop ÷ hand-written loop, {name}"
-        ratio = measure.ratio(measured[name], base)
+        ratio = measure.ratio(wall[name], base)
         entries.append(Entry(2, metric, ratio, "≤ 1.05", peers if name == "tool_use" else {}, versions, note))
     return entries
 
@@ -344,4 +226,4 @@ def two_step_tool_loop() -> list[Entry]:
 PARTS = (two_step_tool_loop,)
 
 if __name__ == "__main__":
-    asyncio.run(serve() if sys.argv[1] == "serve" else work(*sys.argv[2:]))
+    contest.main(choose, CONTESTANTS, lambda answer: answer == ANSWER)

@@ -1,4 +1,4 @@
-"""The one door to a model: every call is in the ledger before it is made, and fails in our own words.
+"""The one door to a model: every call is in the ledger and the budgets before it is made, and fails in our own words.
 
 async with aclosing(stream([{"role": "user", "content": "Hello"}], tier="small")) as pieces:
     async for piece in pieces:   # str, str, str, ..., Completion
@@ -8,25 +8,23 @@ scores = await rerank("a question", ["a text", "another"])
 """
 
 import json
-import logging
-import time
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from . import ledger, replies
-from .errors import CallerError, PatternsError, ProviderError
-from .models import Provider, Tier, TierName, client, provider
-from .provider_errors import translate
+from . import replies
+from .booking import booked
+from .errors import ProviderError
+from .models import TierName, client, provider
+from .token_counts import most_tokens, most_tokens_read
 
 if TYPE_CHECKING:
     import numpy as np
 
-log = logging.getLogger(__name__)
-
-CHARACTERS_PER_TOKEN = 4  # for estimates only: about right for English, https://platform.openai.com/tokenizer
+MOST_TOKENS = 4_096  # of a reply, where the caller sets no limit: what a call may cost must be known before it
+SPECIAL_TOKENS = 4  # around a text that is embedded or ranked
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +60,7 @@ async def stream(
     tier: TierName = "large",
     tools: Sequence[Mapping[str, Any]] = (),
     response_format: Mapping[str, Any] | None = None,
-    max_tokens: int | None = None,
+    max_tokens: int = MOST_TOKENS,
     whole: bool = False,
     trace_id: str = "",
     feature: str = "chat",
@@ -73,10 +71,10 @@ async def stream(
     """Call a chat model and yield its text piece by piece, then one Completion.
 
     With `whole=True` the provider is asked not to stream, and the text comes as one piece: cheaper when nobody watches.
-    The call stands in the ledger before it is made, and is settled however it ends. Closing the generator closes the
-    HTTP connection, which is what makes a provider stop.
+    The call stands in the ledger and the budgets before it is made, and is settled however it ends. Closing the
+    generator closes the HTTP connection, which is what makes a provider stop.
 
-    Raises CallerError and ProviderError; nothing of the SDK's gets out.
+    Raises CallerError, ProviderError, and LimitHit (`budget`); nothing of the SDK's gets out.
     """
     import httpx2
     from openai import AsyncStream
@@ -85,8 +83,7 @@ async def stream(
     chosen = provider()
     model = chosen.tier(tier)
     request: dict[str, Any] = {**model.params, **params, "model": model.model, "messages": list(messages)}
-    if max_tokens is not None:
-        request[chosen.token_limit] = max_tokens
+    request[chosen.token_limit] = max_tokens
     if tools:
         request["tools"] = list(tools)
     if response_format is not None:
@@ -94,7 +91,8 @@ async def stream(
     reading = " ".join(str(message.get("content") or "") for message in messages)
     labels = {"trace_id": trace_id, "feature": feature, "tenant": tenant, "user": user}
     said = replies.Reply()
-    with _booked(chosen, model, reading, labels) as entry:
+    most = model.cost(most_tokens_read(request), max_tokens)
+    async with booked(chosen, model, reading=reading, most=most, labels=labels) as entry:
         # Posted as it is: the SDK's transformation of a request costs more than all of our layers.
         post = client(chosen).post
         if whole:
@@ -143,14 +141,16 @@ async def embed(
 ) -> "np.ndarray":
     """The vectors of `texts`: float32, shape (texts, dimension), each of length 1.
 
-    Raises CallerError and ProviderError.
+    Raises CallerError, ProviderError and LimitHit (`budget`).
     """
     import numpy as np
 
     chosen = provider()
     model = chosen.tier("embed")
     labels = {"trace_id": trace_id, "feature": feature, "tenant": tenant, "user": user}
-    with _booked(chosen, model, " ".join(texts), labels) as entry:
+    reading = " ".join(texts)
+    most = model.cost(most_tokens(reading) + SPECIAL_TOKENS * len(texts), 0)
+    async with booked(chosen, model, reading=reading, most=most, labels=labels) as entry:
         response = await client(chosen).embeddings.create(model=model.model, input=list(texts), **model.params)
         entry.usage = response.usage
         rows = sorted(response.data, key=lambda row: row.index)
@@ -165,12 +165,16 @@ async def rerank(
 ) -> list[float]:
     """How well each text answers `query`: one score a text, in their order, higher is better.
 
-    Speaks `POST {base_url}/rerank`, which Jina, Cohere, vLLM and others share. Raises CallerError and ProviderError.
+    Speaks `POST {base_url}/rerank`, which Jina, Cohere, vLLM and others share. Raises CallerError, ProviderError and
+    LimitHit (`budget`).
     """
     chosen = provider()
     model = chosen.tier("rerank")
     labels = {"trace_id": trace_id, "feature": feature, "tenant": tenant, "user": user}
-    with _booked(chosen, model, " ".join([query, *texts]), labels) as entry:
+    reading = " ".join([query, *texts])
+    # Priced by what the model reads: a cross-encoder reads the query once with every text.
+    most = model.cost(most_tokens(reading) + (most_tokens(query) + SPECIAL_TOKENS) * len(texts), 0)
+    async with booked(chosen, model, reading=reading, most=most, labels=labels) as entry:
         body = {"model": model.model, "query": query, "documents": list(texts), **model.params}
         response: Any = await client(chosen).post("/rerank", body=body, cast_to=object)
         entry.usage = SimpleNamespace(prompt_tokens=(response.get("usage") or {}).get("total_tokens"))
@@ -184,75 +188,3 @@ def _unusable(what: str) -> ProviderError:
     return ProviderError(
         f"The provider sent {what}.", "Try again, or use another model.", "bad_stream", transient=False
     )
-
-
-@dataclass(slots=True)
-class _Entry:
-    """A call while it runs: what is known about it for the ledger."""
-
-    started: float
-    text: list[str] = field(default_factory=list)
-    first: float = 0.0
-    usage: Any = None
-    request_id: str = ""
-    settled: dict[str, Any] = field(default_factory=dict)
-
-    def heard(self, text: str) -> None:
-        self.first = self.first or time.perf_counter() - self.started
-        self.text.append(text)
-
-
-@contextmanager
-def _booked(chosen: Provider, model: Tier, reading: str, labels: Mapping[str, str]) -> Iterator[_Entry]:
-    """Write a call into the ledger, and settle it however the block ends; errors come out as ours.
-
-    `reading` is all that the model reads, for an estimate where the provider counts nothing.
-    """
-    book = ledger.default()
-    call = book.begin(provider=chosen.name, model=model.model, tier=model.name, **labels)
-    entry, outcome = _Entry(time.perf_counter()), "aborted"
-    try:
-        yield entry
-        outcome = "done"
-    except PatternsError as error:
-        outcome = error.code
-        raise
-    except Exception as error:
-        translated = translate(error, chosen, model.model, bool(entry.text))
-        outcome = translated.code
-        raise translated from error
-    finally:
-        counted = _counted(entry.usage)
-        # An aborted call sends no usage: its cost is estimated from what was read and received. A refused one is free.
-        refused = not counted and not entry.text and outcome not in ("aborted", "done")
-        tokens = counted or {
-            "input_tokens": 0 if refused else estimate_tokens(reading),
-            "output_tokens": estimate_tokens("".join(entry.text)),
-            "cached_tokens": 0,
-        }
-        entry.settled = {
-            **tokens,
-            "cost_usd": model.cost(**tokens),
-            "first_token_seconds": entry.first,
-            "seconds": time.perf_counter() - entry.started,
-            "provider_request_id": entry.request_id,
-        }
-        try:
-            book.settle(call, outcome=outcome, estimated=not counted, **entry.settled)
-        except CallerError:
-            # The call stays open in the book. An answer that was paid for, or a Stop, must not turn into this error.
-            log.exception("The call %s could not be settled.", call)
-
-
-def _counted(usage: Any) -> dict[str, int] | None:
-    """The provider's own count, or None where it sent none that can be used."""
-    read, written = getattr(usage, "prompt_tokens", None), getattr(usage, "completion_tokens", 0)
-    if not isinstance(read, int) or not isinstance(written, int):
-        return None
-    cached = getattr(getattr(usage, "prompt_tokens_details", None), "cached_tokens", None)
-    return {"input_tokens": read, "output_tokens": written, "cached_tokens": cached if isinstance(cached, int) else 0}
-
-
-def estimate_tokens(text: str) -> int:
-    """A rough count, for what no provider has counted. Never zero for a text that is not empty."""
-    return -(-len(text) // CHARACTERS_PER_TOKEN)

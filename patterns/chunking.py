@@ -23,10 +23,10 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import zip_longest
 
-from .calls import CHARACTERS_PER_TOKEN
 from .documents import Article
 from .errors import CallerError
 from .markdown import Block, outline
+from .token_counts import CHARACTERS_PER_TOKEN
 
 OVER_CAP = 4  # how many caps long the only block of a chunk may be
 

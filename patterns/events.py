@@ -20,6 +20,7 @@ from typing import Any, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, SerializeAsAny
 
 from .errors import PatternsError
+from .models import TierName
 
 Plan = Literal["basic", "plus", "pro"]
 Outcome = Literal["success", "partial", "failure", "human_handoff", "limit_hit"]
@@ -71,7 +72,7 @@ class Turn:
 
     `tools` are offered to the model and `output` is the model class that its answer must fit. `exchange` holds what
     was said since the question: the model's tool calls, their results, complaints about an invalid reply. Tools and
-    exchange are as on the wire of Chat Completions.
+    exchange are as on the wire of Chat Completions. `tier` asks for another model than the handler's own.
     """
 
     text: str
@@ -81,6 +82,7 @@ class Turn:
     tools: tuple[dict[str, Any], ...] = ()
     output: type[BaseModel] | None = None
     exchange: tuple[dict[str, Any], ...] = ()
+    tier: TierName | None = None
     feature: str = "chat"
     request_id: str = field(default_factory=lambda: new_id("req"))
     trace_id: str = field(default_factory=lambda: new_id("trace"))

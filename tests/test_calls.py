@@ -1,5 +1,6 @@
 """The one door to a model: text, tool calls, vectors and scores in our types, faults in our words, all in the book."""
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
@@ -9,9 +10,10 @@ import numpy as np
 import pytest
 from scripted import Broken, Chunks, Cut, Refused, scripted
 
-from patterns import calls, ledger
+from patterns import budgets, calls, ledger, models
 from patterns.calls import Completion, RequestedCall
-from patterns.errors import CallerError, PatternsError, ProviderError
+from patterns.course import control
+from patterns.errors import CallerError, LimitHit, PatternsError, ProviderError
 
 Dial = Callable[..., None]
 QUESTION = [{"role": "user", "content": "hello"}]
@@ -216,6 +218,85 @@ async def test_a_connection_that_drops_may_be_tried_again(whole: bool) -> None:
     if not whole:
         assert caught.value.code == "stream_cut"
         assert booked()[0].estimated and booked()[0].output_tokens > 0  # what came is paid for
+
+
+# money
+
+
+async def test_a_call_that_could_pass_a_cap_is_not_made(turn_dials: Dial) -> None:
+    await budgets.cap("tenant:t", 0.000_01)
+    before = len(control.provider_log())
+    for call in (chat(tenant="t"), calls.embed(["a" * 1000], tenant="t"), calls.rerank("q", ["a" * 1000], tenant="t")):
+        with pytest.raises(LimitHit) as caught:
+            await call
+        assert caught.value.code == "budget" and "tenant:t" in caught.value.message
+    assert len(control.provider_log()) == before and not booked()
+    await chat(tenant="other")
+    await budgets.cap("tenant:t", None)
+    await chat(tenant="t")
+
+
+async def test_every_scope_of_a_call_is_charged_what_the_provider_counted(turn_dials: Dial) -> None:
+    await chat(tier="small", tenant="t", user="u", feature="f")
+    vectors = await calls.embed(["a text"], tenant="t", user="u", feature="g")
+    assert len(vectors) == 1
+    chatted, embedded = booked()
+    assert chatted.cost_usd and embedded.cost_usd and not chatted.estimated
+    for scope, cost in {
+        "all": chatted.cost_usd + embedded.cost_usd,
+        "tenant:t": chatted.cost_usd + embedded.cost_usd,
+        "user:t/u": chatted.cost_usd + embedded.cost_usd,
+        "feature:f": chatted.cost_usd,
+        "feature:g": embedded.cost_usd,
+        "tenant:other": 0.0,
+    }.items():
+        spent = await budgets.spending(scope)
+        assert spent.settled == pytest.approx(cost, abs=3e-9) and spent.reserved == 0.0, scope
+
+
+async def test_while_a_call_runs_the_most_that_it_can_cost_is_set_aside(turn_dials: Dial) -> None:
+    async with aclosing(calls.stream(QUESTION, max_tokens=100, tenant="t")) as pieces:
+        await anext(pieces)
+        during = (await budgets.spending("tenant:t")).reserved
+        assert during == pytest.approx(booked()[0].cost_usd, abs=2e-9)
+        end = [piece async for piece in pieces][-1]
+    assert isinstance(end, Completion) and end.cost_usd
+    after = await budgets.spending("tenant:t")
+    assert after.reserved == 0 and after.settled == pytest.approx(end.cost_usd, abs=2e-9) and end.cost_usd <= during
+
+
+@pytest.mark.parametrize("after", [0, 1, 5])
+async def test_a_call_that_is_left_is_charged_at_least_what_the_provider_wrote(turn_dials: Dial, after: int) -> None:
+    turn_dials(tokens_per_second=200)
+    price = models.provider().tier("large")
+    async with aclosing(calls.stream([{"role": "user", "content": "Count to 60."}], tenant="t")) as pieces:
+        for _ in range(after):
+            await anext(pieces)
+        if not after:  # left before the first word
+            waiting = asyncio.ensure_future(anext(pieces))
+            await asyncio.sleep(0.05)
+            waiting.cancel()
+            await asyncio.wait({waiting})
+    written = (await control.settled_log())[-1]
+    truth = price.cost(written["prompt_tokens"], written["tokens_sent"])
+    spent = await budgets.spending("tenant:t")
+    assert truth is not None and spent.settled >= truth and spent.reserved == 0.0
+
+
+async def test_a_refused_call_costs_nothing(turn_dials: Dial) -> None:
+    turn_dials(rate_limited=1)
+    with pytest.raises(ProviderError):
+        await chat(tenant="t")
+    assert await budgets.spending("tenant:t") == budgets.Spending(None, 0.0, 0.0)
+
+
+async def test_a_model_without_a_price_gets_past_no_cap() -> None:
+    async with scripted("Some words.") as provider:
+        await chat(tenant="t")
+        await budgets.cap("all", 100)
+        with pytest.raises(LimitHit) as caught:
+            await chat(tenant="t")
+        assert caught.value.code == "budget" and "price" in caught.value.message and provider.requests == 1
 
 
 # vectors

@@ -11,10 +11,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from patterns import acme
-from patterns.calls import estimate_tokens
 from patterns.chunking import OVER_CAP, Chunk, Chunker, recursive, sections, sliding_window, whole
 from patterns.documents import Article
 from patterns.errors import CallerError
+from patterns.token_counts import estimate_tokens
 
 ARTICLE = Article("a-1", "Title", "https://t.example/a", "acme-home", "en", ("public",), date(2026, 1, 2), "text")
 CAPPED: dict[str, Callable[[int], Chunker]] = {

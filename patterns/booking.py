@@ -1,0 +1,103 @@
+"""What stands around every model call: it is in the ledger and in the budgets before it is made, and settled after.
+
+async with booked(provider, tier, reading=..., most=..., labels=...) as entry:
+    ...                     # the call; entry.usage and entry.heard() say what came of it
+entry.settled               # tokens, dollars, seconds
+"""
+
+import logging
+import time
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import budgets, ledger
+from .errors import CallerError, PatternsError
+from .models import Provider, Tier
+from .provider_errors import translate
+from .token_counts import TOKENS_A_MESSAGE, estimate_tokens
+
+log = logging.getLogger(__name__)
+
+# Ends after which a provider that sent no count may charge nevertheless; a request that it turned away is free.
+CHARGED = ("aborted", "done", "timeout", "stream_cut", "bad_stream")
+DENSE = 2  # characters a token: few texts in Latin script have fewer
+UNSEEN_TOKENS = 32  # written by the provider and still on their way when we left
+
+
+@dataclass(slots=True)
+class Entry:
+    """A call while it runs: what is known about it."""
+
+    started: float
+    text: list[str] = field(default_factory=list)
+    first: float = 0.0
+    usage: Any = None
+    request_id: str = ""
+    settled: dict[str, Any] = field(default_factory=dict)
+
+    def heard(self, text: str) -> None:
+        self.first = self.first or time.perf_counter() - self.started
+        self.text.append(text)
+
+
+@asynccontextmanager
+async def booked(
+    chosen: Provider, model: Tier, *, reading: str, most: float | None, labels: Mapping[str, str]
+) -> AsyncGenerator[Entry, None]:
+    """Hold `most` dollars, write the call down, and settle both however the block ends; errors come out as ours.
+
+    `reading` is all that the model reads, for an estimate where the provider counts nothing. Raises LimitHit
+    (`budget`) before the block where the call could pass a cap.
+    """
+    book = ledger.default()
+    async with budgets.reserved(most, labels) as bill:
+        call = book.begin(provider=chosen.name, model=model.model, tier=model.name, cost_usd=most, **labels)
+        entry, outcome = Entry(time.perf_counter()), "aborted"
+        try:
+            yield entry
+            outcome = "done"
+        except PatternsError as error:
+            outcome = error.code
+            raise
+        except Exception as error:
+            translated = translate(error, chosen, model.model, bool(entry.text))
+            outcome = translated.code
+            raise translated from error
+        finally:
+            counted = _counted(entry.usage)
+            text = "".join(entry.text)
+            charged = counted or text or outcome in CHARGED
+            tokens = counted or {
+                "input_tokens": estimate_tokens(reading) if charged else 0,
+                "output_tokens": estimate_tokens(text),
+                "cached_tokens": 0,
+            }
+            entry.settled = {
+                **tokens,
+                "cost_usd": model.cost(**tokens),
+                "first_token_seconds": entry.first,
+                "seconds": time.perf_counter() - entry.started,
+                "provider_request_id": entry.request_id,
+            }
+            if charged and not counted:
+                # A cap is held against the provider's count, which nobody knows now: rather too many than too few.
+                written = max(len(text) // DENSE, len(entry.text)) + UNSEEN_TOKENS
+                bill.dollars = model.cost(len(reading) // DENSE + TOKENS_A_MESSAGE, written) or 0.0
+            else:
+                bill.dollars = entry.settled["cost_usd"] or 0.0
+            try:
+                book.settle(call, outcome=outcome, estimated=not counted, **entry.settled)
+            except CallerError:
+                # The call stays open in the book. An answer that was paid for, or a Stop, must not turn into this.
+                log.exception("The call %s could not be settled.", call)
+
+
+def _counted(usage: Any) -> dict[str, int] | None:
+    """The provider's own count, or None where it sent none that can be used."""
+    read, written = getattr(usage, "prompt_tokens", None), getattr(usage, "completion_tokens", 0)
+    if not isinstance(read, int) or not isinstance(written, int):
+        return None
+    cached = getattr(getattr(usage, "prompt_tokens_details", None), "cached_tokens", None)
+    return {"input_tokens": read, "output_tokens": written, "cached_tokens": cached if isinstance(cached, int) else 0}

@@ -1,0 +1,27 @@
+"""Counting tokens without the provider's tokenizer: an estimate, and a number that is never passed."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+CHARACTERS_PER_TOKEN = 4  # for estimates only: about right for English, https://platform.openai.com/tokenizer
+TOKENS_A_MESSAGE = 16  # role and separators, with room to spare
+
+
+def estimate_tokens(text: str) -> int:
+    """A rough count, for what no provider has counted. Never zero for a text that is not empty."""
+    return -(-len(text) // CHARACTERS_PER_TOKEN)
+
+
+def most_tokens(text: str) -> int:
+    """Tokens that `text` is read as at most: no tokenizer makes more than one out of a byte."""
+    return len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
+
+
+def most_tokens_read(request: Mapping[str, Any]) -> int:
+    """Tokens that a chat request is read as at most."""
+    messages = request["messages"]
+    texts = [str(message.get("content") or "") for message in messages]
+    texts += [json.dumps(message["tool_calls"]) for message in messages if message.get("tool_calls")]
+    texts += [json.dumps(request[name]) for name in ("tools", "response_format") if request.get(name)]
+    return sum(map(most_tokens, texts)) + TOKENS_A_MESSAGE * (len(messages) + 1)
