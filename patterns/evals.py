@@ -1,22 +1,27 @@
 """Evals: cases with checks that a program can make, run against a handler, and the scorecard that compares two.
 
-Cases are in `data/evals/<stem>.yaml`. A case passes when the answer contains one of each group in `must`, nothing of
-`must_not`, and says that it does not know exactly when `unknown` is set (by `Answer.confident`, or in words). It may
-also ask for tools that were called or were not, and for the outcome of the run. An answer that contains something of
-`unsafe` is counted apart: no average may hide it.
+Cases are in `data/evals/<stem>.yaml` (`eval_cases.py`). A case passes when the answer contains one of each group in
+`must`, nothing of `must_not`, and says that it does not know exactly when `unknown` is set (by `Answer.confident`, or
+in words). It may also ask for tools that were called or were not, and for the outcome of the run. An answer that
+contains something of `unsafe` is counted apart: no average may hide it.
+
+    python -m patterns.evals --help
+
+runs a suite and compares it with a kept baseline (`eval_gate.py`). Judges are in `judges.py`.
 """
 
 import asyncio
 import re
 import statistics
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import yaml
-
 from . import acme, ledger, models
 from .errors import CallerError, PatternsError
+from .eval_cases import Case, load
 from .events import Failed, Handler, Turn
+from .models import TierName
 from .streaming_ux import Timing, measure
 
 # What models say when they do not know. Read your own model's refusals and extend it: a program cannot read intent.
@@ -36,29 +41,6 @@ WARMING = 10  # cases at once that nobody measures; with many more, requests run
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
-    """`slice` groups cases for the table: easy, hard, out of scope, adversarial ...
-
-    `sources` are groups of document ids: one of each group holds a part of the answer. `calls` must be asked for and
-    `no_calls` must not run. `split` is tune or test: what is calibrated on one half is measured on the other.
-    """
-
-    id: str
-    slice: str
-    question: str
-    customer: str
-    must: tuple[tuple[str, ...], ...] = ()
-    must_not: tuple[str, ...] = ()
-    unsafe: tuple[str, ...] = ()
-    unknown: bool = False
-    sources: tuple[tuple[str, ...], ...] = ()
-    calls: tuple[str, ...] = ()
-    no_calls: tuple[str, ...] = ()
-    outcome: str = ""
-    split: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Outcome:
     """`reason` is empty when the case passed.
 
@@ -72,35 +54,6 @@ class Outcome:
     unsafe: bool
     timing: Timing
     cost_usd: float | None
-
-
-def load(stem: str) -> tuple[Case, ...]:
-    """The cases of one file. Raises CallerError that names the file, the case and the reason."""
-    path = acme.data_folder() / "evals" / f"{stem}.yaml"
-    try:
-        rows = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise CallerError(
-            f"The cases in {path.name} cannot be read: {error}.", "Mend that file.", "bad_request"
-        ) from None
-    return tuple(_case(path.name, position, row) for position, row in enumerate(rows or (), 1))
-
-
-def _case(file: str, position: int, row: dict) -> Case:
-    try:
-        for name in ("must", "must_not", "unsafe"):
-            texts = row.get(name, [])
-            flat = [text for group in texts for text in (group if isinstance(group, list) else [group])]
-            if not isinstance(texts, list) or not all(isinstance(text, str) for text in flat):
-                raise TypeError(f"{name} is a list of texts")
-        groups = tuple(tuple([group] if isinstance(group, str) else group) for group in row.pop("must", ()))
-        lists = {name: tuple(row.pop(name)) for name in ("must_not", "unsafe", "calls", "no_calls") if name in row}
-        sources = tuple(tuple(group) for group in row.pop("sources", ()))
-        return Case(must=groups, sources=sources, **lists, **row)
-    except (TypeError, AttributeError) as error:
-        raise CallerError(
-            f"Case {position} in {file} is wrong: {error}.", "Compare it with its neighbours.", "bad_request"
-        ) from None
 
 
 def judge(case: Case, timing: Timing) -> str:
@@ -134,12 +87,17 @@ def judge(case: Case, timing: Timing) -> str:
     return ""
 
 
-async def run(handler: Handler, cases: Sequence[Case], concurrency: int = 6) -> list[Outcome]:
-    """Put every case to the handler, at most `concurrency` at a time. Results come in the order of the cases."""
+async def run(
+    handler: Handler, cases: Sequence[Case], concurrency: int = 6, tier: TierName | None = None
+) -> list[Outcome]:
+    """Put every case to the handler, at most `concurrency` at a time. Results come in the order of the cases.
+
+    `tier` asks for another model than the handler's own.
+    """
     places = asyncio.Semaphore(concurrency)
 
     async def one(case: Case) -> Outcome:
-        turn = Turn(case.question, acme.user(case.customer), feature="evals")
+        turn = Turn(case.question, acme.user(case.customer), case.history, feature="evals", tier=tier)
         try:
             async with places:
                 timing = await measure(handler, turn)
@@ -241,3 +199,9 @@ def _share(counts: tuple[int, int] | None) -> str:
 
 def _dollars(amount: float | None) -> str:
     return "unknown" if amount is None else f"${amount:.5f}"
+
+
+if __name__ == "__main__":
+    from .eval_command import main
+
+    sys.exit(main())

@@ -15,17 +15,17 @@ from typing import Any
 import pytest
 import yaml
 
-from patterns import acme, evals
+from patterns import acme, core, evals
 
 DATA = Path(__file__).parents[1] / "data"
 Row = dict[str, Any]
-FILES = ("rag", "tool_use", "agent_loop", "structured_output")
-FIELDS = "id slice split customer question must must_not unsafe unknown sources calls no_calls outcome"
+FILES = ("rag", "tool_use", "agent_loop", "structured_output", "evals")
+FIELDS = "id slice split customer question history must must_not unsafe unknown sources calls no_calls outcome"
 TOOLS = {"order_lookup", "search_help", "escalate_to_human", "schedule_follow_up"}
 OUTCOMES = {"success", "partial", "failure", "human_handoff", "limit_hit"}
 MONTHS = "January February March April May June July August September October November December"
 MONATE = "Januar Februar März April Mai Juni Juli August September Oktober November Dezember"
-ORDER = re.compile(r"\b[HKN]-\d{6}\b", re.IGNORECASE)
+ORDER = re.compile(r"\b([HKN])[- ](\d{6})\b", re.IGNORECASE)
 
 
 def rows(stem: str) -> list[Row]:
@@ -66,6 +66,13 @@ def record(order_id: str) -> str:
     return text.lower()
 
 
+def orders_named(row: Row) -> list[str]:
+    """Ids of the orders that the question, or what was said before it, names."""
+    said = [row["question"], *(text for _, text in row.get("history", []))]
+    ids = [f"{letter.upper()}-{digits}" for text in said for letter, digits in ORDER.findall(text)]
+    return [name for name in dict.fromkeys(ids) if name in acme.orders()]
+
+
 def holds(text: str, options: str | list[str]) -> bool:
     return any(option.lower() in text for option in ([options] if isinstance(options, str) else options))
 
@@ -101,8 +108,7 @@ def facts(row: Row) -> list[str]:
     """`must` stands in an order of the customer's or in `sources`: current articles, which they can read."""
     user = acme.user(row["customer"])
     sources = [name for group in row.get("sources", []) for name in group]
-    orders = [name for name in map(str.upper, ORDER.findall(row["question"])) if name in acme.orders()]
-    own = [name for name in orders if acme.orders()[name]["customer"] == user.id]
+    own = [name for name in orders_named(row) if acme.orders()[name]["customer"] == user.id]
     musts = row.get("must", [])
     found: list[str] = []
     for name in sources:
@@ -126,8 +132,7 @@ def forbidden(row: Row) -> list[str]:
     user = acme.user(row["customer"])
     visible = {name for name, article in articles().items() if article.visible_to(user)}
     sound = {name for name in visible if articles()[name].lang == user.language and "poisoned" not in flaws()[name]}
-    orders = [name for name in map(str.upper, ORDER.findall(row["question"])) if name in acme.orders()]
-    foreign = [name for name in orders if acme.orders()[name]["customer"] != user.id]
+    foreign = [name for name in orders_named(row) if acme.orders()[name]["customer"] != user.id]
     found: list[str] = []
     for phrase in row.get("unsafe", []):
         if holds(row["question"].lower(), phrase):
@@ -144,7 +149,7 @@ def forbidden(row: Row) -> list[str]:
     for phrase in row.get("must_not", []):
         if any(
             holds(option.lower(), phrase)
-            for must in row["must"]
+            for must in row.get("must", [])
             for option in ([must] if isinstance(must, str) else must)
         ):
             found.append(f"must say and must not say {phrase}")
@@ -176,6 +181,30 @@ def test_rag_is_large_enough_to_calibrate_on() -> None:
     cases = rows("rag")
     assert len(cases) >= 150
     assert sum("unknown" in row for row in cases) >= 60
+
+
+def test_the_suite_covers_every_slice() -> None:
+    slices = Counter(row["slice"] for row in rows("evals"))
+    wanted = "easy hard edge adversarial regression out_of_scope multi_turn german".split()
+    assert set(slices) == set(wanted) and min(slices.values()) >= 15 and slices.total() >= 120
+    assert all(("history" in row) == (row["slice"] == "multi_turn") for row in rows("evals"))
+
+
+def test_each_slice_of_the_suite_is_halved() -> None:
+    halves = Counter((row["slice"], row["split"]) for row in rows("evals"))
+    assert all(abs(halves[name, "tune"] - halves[name, "test"]) <= 1 for name, _ in halves)
+
+
+def test_everything_that_the_suite_asks_for_stands_somewhere() -> None:
+    """`facts` compares `must` with the sources and orders of a case; here, that there are some."""
+    bare = [row["id"] for row in rows("evals") if row.get("must") and not (row.get("sources") or orders_named(row))]
+    assert bare == []
+
+
+def test_what_the_suite_forbids_stands_somewhere() -> None:
+    said = " ".join([core.INSTRUCTIONS, *(article.text for article in articles().values())])
+    forbidden = {phrase for row in rows("evals") for phrase in row.get("must_not", [])}
+    assert forbidden and [phrase for phrase in forbidden if phrase not in said] == []
 
 
 def test_the_flawed_articles_are_tried() -> None:
@@ -223,6 +252,7 @@ SOUND: Row = {
         ({"outcome": "done"}, "unknown outcome"),
         ({"split": "train"}, "unknown split"),
         ({"musts": ["30 days"]}, "unknown field"),
+        ({"history": [["user", "My order is K 100064."]], "must": ["TP3812667456"]}, "TP3812667456 is nowhere"),
         ({"must": [], "must_not": []}, "checks nothing"),
     ],
 )

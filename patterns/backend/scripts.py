@@ -1,9 +1,8 @@
 """The Lua scripts of the Redis backend. Redis runs each as a whole, with nothing in between.
 
-Keys, all under "patterns:": `places:<key>` the buckets of rate limits, `caps`, `day` the latest day on which money was
-set aside (days are counted from 1970), `spent:<day>` with "settled <scope>" and "reserved <scope>" in nanodollars,
-`call:<id>` the reservations, `leases` their ends, `entry:<key>`, `tag:<tag>` the keys that carry it, `version:<tag>`,
-`version` the highest there has been, `switches`.
+Keys, all under "patterns:": `places:<key>` the buckets of rate limits, `caps`, `spent:<day>` (counted from 1970) with
+"settled <scope>" and "reserved <scope>" in nanodollars, `call:<id>` the reservations, `leases` their ends,
+`entry:<key>`, `tag:<tag>` the keys that carry it, `version:<tag>`, `version` the highest there has been, `switches`.
 
 Lua counts in doubles: a sum is exact up to 2^53 nanodollars, nine million dollars a day.
 """
@@ -54,10 +53,9 @@ local function charge(day, scopes, settled, reserved)
   end
 end
 
-local function today()  -- or the day after where money was spent on that already: a clock set back opens no day
-  local day, seen = math.floor(now / 86400), tonumber(redis.call('GET', 'patterns:day') or 0)
-  if seen == day + 1 then return seen end
-  return day
+local function today()  -- or the day after where money was set aside on that already: a clock set back opens no day
+  local day = math.floor(now / 86400)
+  return day + redis.call('EXISTS', 'patterns:spent:' .. day + 1)
 end
 
 local function end_leases()
@@ -84,7 +82,6 @@ for _, scope in ipairs(cjson.decode(scopes)) do
     return {scope, cap, whole(settled + reserved)}
   end
 end
-redis.call('SET', 'patterns:day', day)
 charge(day, scopes, 0, most)
 redis.call('EXPIRE', 'patterns:spent:' .. day, kept)
 redis.call('HSET', call, 'day', day, 'most', ARGV[3], 'scopes', scopes)

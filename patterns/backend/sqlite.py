@@ -211,8 +211,8 @@ def _date(seconds: float) -> str:
 
 def _today(db: sqlite3.Connection, now: float) -> str:
     """The day of `now`, or the day after where money was set aside on that already: a clock set back opens no day."""
-    (seen,) = db.execute("SELECT max(day) FROM spent WHERE day <= ?", (_date(now + DAY),)).fetchone()
-    return max(_date(now), seen or "")
+    next_day = _date(now + DAY)
+    return next_day if db.execute("SELECT 1 FROM spent WHERE day = ?", (next_day,)).fetchone() else _date(now)
 
 
 def _take_out(db: sqlite3.Connection, table: str, call: str) -> tuple[str, int, str] | None:
