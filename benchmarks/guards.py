@@ -65,12 +65,15 @@ def ours(url: str) -> Callable[[], Awaitable[str]]:
     from patterns.core import model_call
     from patterns.events import Turn, answer, stack
 
+    async def recipe(turn: Turn) -> str:
+        return "the same for all"
+
     handler = stack(
         model_call(lambda turn: _messages(turn.text)),
         cost_control.recorded,
         cost_control.kill_switch,
         cost_control.rate_limited(limit=1_000_000, seconds=60),
-        caching.response_cache(),
+        caching.response_cache(recipe),
     )
 
     async def call() -> str:

@@ -96,8 +96,11 @@ async def booked(
 
 def _counted(usage: Any) -> dict[str, int] | None:
     """The provider's own count, or None where it sent none that can be used."""
-    read, written = getattr(usage, "prompt_tokens", None), getattr(usage, "completion_tokens", 0)
+    if not isinstance(usage, dict):
+        return None
+    read, written = usage.get("prompt_tokens"), usage.get("completion_tokens", 0)
     if not isinstance(read, int) or not isinstance(written, int):
         return None
-    cached = getattr(getattr(usage, "prompt_tokens_details", None), "cached_tokens", None)
+    details = usage.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else 0
     return {"input_tokens": read, "output_tokens": written, "cached_tokens": cached if isinstance(cached, int) else 0}

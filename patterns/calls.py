@@ -11,7 +11,6 @@ import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from . import replies
@@ -78,7 +77,6 @@ async def stream(
     """
     import httpx2
     from openai import AsyncStream
-    from openai.types.chat import ChatCompletionChunk
 
     chosen = provider()
     model = chosen.tier(tier)
@@ -98,9 +96,9 @@ async def stream(
         if whole:
             sent = await post("/chat/completions", body=request, cast_to=httpx2.Response)
             entry.request_id = sent.headers.get("x-request-id", "")
-            reply = json.loads(sent.content, object_hook=replies.Fields)
-            entry.usage = reply.usage
-            if text := said.message(reply):
+            text = said.message(json.loads(sent.content))
+            entry.usage = said.usage
+            if text:
                 entry.heard(text)
                 yield text
         else:
@@ -108,15 +106,16 @@ async def stream(
                 response = await post(
                     "/chat/completions",
                     body={**request, "stream": True, "stream_options": {"include_usage": True}},
-                    cast_to=ChatCompletionChunk,
+                    cast_to=object,
                     stream=True,
-                    stream_cls=AsyncStream[ChatCompletionChunk],
+                    stream_cls=AsyncStream[Any],
                 )
                 await opened.enter_async_context(response)
                 entry.request_id = response.response.headers.get("x-request-id", "")
                 async for chunk in response:
-                    entry.usage = chunk.usage or entry.usage
-                    if text := said.chunk(chunk):
+                    text = said.chunk(chunk)
+                    entry.usage = said.usage
+                    if text:
                         entry.heard(text)
                         yield text
         if not said.finish:
@@ -152,7 +151,7 @@ async def embed(
     most = model.cost(most_tokens(reading) + SPECIAL_TOKENS * len(texts), 0)
     async with booked(chosen, model, reading=reading, most=most, labels=labels) as entry:
         response = await client(chosen).embeddings.create(model=model.model, input=list(texts), **model.params)
-        entry.usage = response.usage
+        entry.usage = {"prompt_tokens": getattr(response.usage, "prompt_tokens", None)}
         rows = sorted(response.data, key=lambda row: row.index)
         vectors = np.array([row.embedding for row in rows], dtype=np.float32)
         if len(rows) != len(texts) or vectors.ndim != 2:
@@ -177,7 +176,7 @@ async def rerank(
     async with booked(chosen, model, reading=reading, most=most, labels=labels) as entry:
         body = {"model": model.model, "query": query, "documents": list(texts), **model.params}
         response: Any = await client(chosen).post("/rerank", body=body, cast_to=object)
-        entry.usage = SimpleNamespace(prompt_tokens=(response.get("usage") or {}).get("total_tokens"))
+        entry.usage = {"prompt_tokens": (response.get("usage") or {}).get("total_tokens")}
         scores = {row["index"]: float(row["relevance_score"]) for row in response["results"]}
         if scores.keys() != set(range(len(texts))):
             raise _unusable(f"{len(scores)} scores for {len(texts)} texts")

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from .errors import CallerError
@@ -159,14 +159,8 @@ def _hosted_prices(provider_id: str, model: str) -> dict[str, float | None]:
 
 
 def _model_overrides() -> tuple[tuple[str, str], ...]:
-    prefix = "PATTERNS_MODEL_"
-    return tuple(
-        sorted(
-            (name[len(prefix) :].lower(), model)
-            for name, model in os.environ.items()
-            if name.startswith(prefix) and model
-        )
-    )
+    named = ((tier, os.environ.get(f"PATTERNS_MODEL_{tier.upper()}")) for tier in get_args(TierName))
+    return tuple((tier, model) for tier, model in named if model)
 
 
 @cache

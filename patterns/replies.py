@@ -1,50 +1,58 @@
-"""What a chat model replies, read off the wire: whole or piece by piece, without the oddities of compatible servers."""
+"""What a chat model replies, read off the wire: whole or piece by piece, without the oddities of compatible servers.
 
+Plain JSON objects, and not the SDK's classes: to make those takes longer than all of our layers together.
+"""
+
+from collections.abc import Mapping
 from typing import Any
 
-
-class Fields(dict[str, Any]):
-    """A JSON object that reads like the SDK's models: `reply.usage`, and None for what is not there."""
-
-    def __getattr__(self, name: str) -> Any:
-        return self.get(name)
+JSON = Mapping[str, Any]
 
 
 class Reply:
-    """What a chat model has said so far, without the oddities of compatible servers."""
+    """What a chat model has said so far. `usage` is the provider's count, or None."""
 
     def __init__(self) -> None:
         self.finish = ""
+        self.usage: Any = None
         self.calls: list[dict[str, str]] = []
         self._at: dict[int, dict[str, str]] = {}
 
-    def message(self, response: Any) -> str:
-        choice = response.choices[0]
-        self.finish = choice.finish_reason or "stop"
-        for call in choice.message.tool_calls or ():
-            function = call.function
-            self.calls.append({"id": call.id or "", "name": function.name, "arguments": function.arguments or ""})
-        return choice.message.content or ""
+    def message(self, response: JSON) -> str:
+        """Read a whole reply. Returns its text."""
+        self.usage = response.get("usage")
+        choice = response["choices"][0]
+        self.finish = choice.get("finish_reason") or "stop"
+        message = choice["message"]
+        for call in message.get("tool_calls") or ():
+            function = call["function"]
+            arguments = function.get("arguments") or ""
+            self.calls.append({"id": call.get("id") or "", "name": function["name"], "arguments": arguments})
+        return message.get("content") or ""
 
-    def chunk(self, chunk: Any) -> str:
-        if not chunk.choices:  # a usage chunk, or an empty one that says nothing
+    def chunk(self, chunk: JSON) -> str:
+        """Read one piece of a streamed reply. Returns its text, which may be empty."""
+        self.usage = chunk.get("usage") or self.usage
+        if not (choices := chunk.get("choices")):  # a usage chunk, or an empty one that says nothing
             return ""
-        choice = chunk.choices[0]
-        self.finish = choice.finish_reason or self.finish
-        if not choice.delta:
-            return ""
-        for call in choice.delta.tool_calls or ():
+        choice = choices[0]
+        self.finish = choice.get("finish_reason") or self.finish
+        delta = choice.get("delta") or {}
+        for call in delta.get("tool_calls") or ():
             self._piece(call)
-        return choice.delta.content if isinstance(choice.delta.content, str) else ""
+        content = delta.get("content")
+        return content if isinstance(content, str) else ""
 
-    def _piece(self, piece: Any) -> None:
+    def _piece(self, piece: JSON) -> None:
         # Some servers send no index, and some give index 0 to every call: an id that is new begins a new call.
-        index = piece.index if isinstance(piece.index, int) else max(len(self.calls) - 1, 0)
+        index, sent_id = piece.get("index"), piece.get("id")
+        if not isinstance(index, int):
+            index = max(len(self.calls) - 1, 0)
         call = self._at.get(index)
-        if call is None or (piece.id and call["id"] and piece.id != call["id"]):
+        if call is None or (sent_id and call["id"] and sent_id != call["id"]):
             call = self._at[index] = {"id": "", "name": "", "arguments": ""}
             self.calls.append(call)
-        call["id"] = piece.id or call["id"]
-        if piece.function:
-            call["name"] += piece.function.name or ""
-            call["arguments"] += piece.function.arguments or ""
+        call["id"] = sent_id or call["id"]
+        function = piece.get("function") or {}
+        call["name"] += function.get("name") or ""
+        call["arguments"] += function.get("arguments") or ""

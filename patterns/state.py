@@ -14,6 +14,9 @@ def checkout() -> Path | None:
 
 def folder() -> Path:
     """`$PATTERNS_STATE`, else `.state` in the checkout, else in the home folder."""
-    if given := os.environ.get("PATTERNS_STATE"):
-        return Path(given).expanduser()
-    return (checkout() or Path.home()) / ".state"
+    return _folder(os.environ.get("PATTERNS_STATE"))
+
+
+@cache
+def _folder(given: str | None) -> Path:
+    return Path(given).expanduser() if given else (checkout() or Path.home()) / ".state"
