@@ -17,6 +17,7 @@ from .measure import Entry, Skipped
 # Rows of the scoreboard, each with the module that measures it.
 ROWS = {
     "first token": "first_token",
+    "1": "guards",
     "2": "tool_loop",
     "3": "structured_output",
     "5": "retrieval",

@@ -137,4 +137,4 @@ class Desk:
 
 def desk() -> Desk:
     """The desk in the state folder (see `patterns.state`)."""
-    return store.shared(Desk, state.folder() / "desk.sqlite3")
+    return store.shared(Desk, state.file("desk.sqlite3"))

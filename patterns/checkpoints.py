@@ -235,4 +235,4 @@ def _canonical(arguments: dict[str, Any]) -> str:
 
 def default() -> Checkpoints:
     """The checkpoints in the state folder (see `patterns.state`)."""
-    return store.shared(Checkpoints, state.folder() / "checkpoints.sqlite3")
+    return store.shared(Checkpoints, state.file("checkpoints.sqlite3"))

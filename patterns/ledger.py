@@ -163,7 +163,7 @@ class Ledger:
 
 def default() -> Ledger:
     """The ledger in the state folder (see `patterns.state`)."""
-    return store.shared(Ledger, state.folder() / "ledger.sqlite3")
+    return store.shared(Ledger, state.file("ledger.sqlite3"))
 
 
 def total(calls: Iterable[Call]) -> float:

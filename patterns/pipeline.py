@@ -2,7 +2,7 @@
 
     order numbers in the question, by pattern  ->  look each up  ->  search the help centre  ->  one model call
 
-It costs the same every time, cannot loop, and can do nothing that is not in it: notebook 05 compares it with the agent.
+It makes one call every time, cannot loop, and can do nothing that is not in it: notebook 05 compares it with the agent.
 """
 
 import re

@@ -17,6 +17,16 @@ def folder() -> Path:
     return _folder(os.environ.get("PATTERNS_STATE"))
 
 
+def file(name: str) -> Path:
+    """What is called `name` in the folder: the same object each time, since every request asks several times."""
+    return _file(os.environ.get("PATTERNS_STATE"), name)
+
+
 @cache
 def _folder(given: str | None) -> Path:
     return Path(given).expanduser() if given else (checkout() or Path.home()) / ".state"
+
+
+@cache
+def _file(given: str | None, name: str) -> Path:
+    return _folder(given) / name

@@ -113,7 +113,7 @@ def default() -> Backend:
     if not (url := os.environ.get("PATTERNS_REDIS_URL")):
         from .sqlite import SQLite
 
-        return store.shared(SQLite, state.folder() / "backend.sqlite3")
+        return store.shared(SQLite, state.file("backend.sqlite3"))
     mine = _clients.get(loop := asyncio.get_running_loop())
     if mine is None:
         for closed in [other for other in _clients if other.is_closed()]:

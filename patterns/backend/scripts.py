@@ -110,8 +110,9 @@ return {cap_of(ARGV[2]), whole(settled), whole(reserved)}
 """
 
 _TAGS = """
-local function changed(tags)  -- a tag without a number has the latest, so its number has still only grown
-  local version = redis.call('INCR', 'patterns:version')
+local function next_version() return redis.call('INCR', 'patterns:version') end
+
+local function changed(tags, version)  -- a tag without a number has the latest, so its number has still only grown
   for tag in pairs(tags) do
     local left = redis.call('PTTL', 'patterns:tag:' .. tag)
     if left > 0 then
@@ -134,7 +135,7 @@ end
 
 _PUT = """
 local key, tags, keep = ARGV[2], ARGV[6], math.ceil(ARGV[5] * 1000)
-local touched = {}
+local touched, version = {}, next_version()  -- first, because this is what a full Redis refuses
 drop(key, touched)
 local entry = 'patterns:entry:' .. key
 redis.call('HSET', entry, 'value', ARGV[3], 'stored', now, 'fresh', now + ARGV[4], 'tags', tags)
@@ -146,7 +147,7 @@ for _, tag in ipairs(cjson.decode(tags)) do
   if redis.call('PTTL', index) < keep then redis.call('PEXPIRE', index, keep) end
   touched[tag] = true
 end
-changed(touched)
+changed(touched, version)
 """
 
 _ENTRIES = """
@@ -164,7 +165,7 @@ for _, key in ipairs(redis.call('ZRANGE', 'patterns:tag:' .. ARGV[2], 0, -1)) do
   count = count + drop(key, touched)
 end
 redis.call('DEL', 'patterns:tag:' .. ARGV[2])
-changed(touched)
+changed(touched, next_version())
 return count
 """
 

@@ -44,7 +44,7 @@ class Index:
         self.embed, self._folder = embed, IndexFolder(folder)
         try:
             self._folder.refuse_other_embeddings(model)
-            self._cache = EmbeddingCache(state.folder() / "embeddings.sqlite3")
+            self._cache = EmbeddingCache(state.file("embeddings.sqlite3"))
         except CallerError:
             self._folder.close()
             raise
