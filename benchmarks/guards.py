@@ -130,9 +130,9 @@ def guard_stack() -> list[Entry]:
     note = (
         f"By the clock, {measure.milliseconds(wall['ours'])} against {measure.milliseconds(base)}; "
         f"{measure.spread(wall['ours'], base)}. CPU time alone: "
-        f"{measure.ratio(measured.cpu['ours'], measured.cpu['sdk']):.2f}. Ours posts the request and reads the reply as plain "
-        "JSON, without the SDK's classes, which pays for the guards. Tracing is the trace id that all rows of a request "
-        "share: there are no spans yet."
+        f"{measure.ratio(measured.cpu['ours'], measured.cpu['sdk']):.2f}. Ours posts the request "
+        "and reads the reply as plain JSON, without the SDK's classes, which pays for the guards. Tracing is the trace "
+        "id that all rows of a request share: there are no spans yet."
     )
     return [
         Entry(

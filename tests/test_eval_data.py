@@ -185,7 +185,7 @@ def test_rag_is_large_enough_to_calibrate_on() -> None:
 
 def test_the_suite_covers_every_slice() -> None:
     slices = Counter(row["slice"] for row in rows("evals"))
-    wanted = "easy hard edge adversarial regression out_of_scope multi_turn german".split()
+    wanted = ["easy", "hard", "edge", "adversarial", "regression", "out_of_scope", "multi_turn", "german"]
     assert set(slices) == set(wanted) and min(slices.values()) >= 15 and slices.total() >= 120
     assert all(("history" in row) == (row["slice"] == "multi_turn") for row in rows("evals"))
 

@@ -1,13 +1,12 @@
 """The checks of an eval case, and what the scorecard says."""
 
 from collections.abc import AsyncGenerator, Callable
-from pathlib import Path
 
 import pytest
 
 from patterns import evals
 from patterns.errors import CallerError
-from patterns.events import Answer, ConfirmationRequired, Event, Failed, TextDelta, Turn
+from patterns.events import Answer, ConfirmationRequired, Event, Failed, Message, TextDelta, Turn
 from patterns.streaming_ux import Timing
 
 REFUSALS = [
@@ -116,19 +115,19 @@ async def test_a_scorecard_of_a_sample_says_so(
     assert capsys.readouterr().out.startswith(f"{len(cases)} cases from")
 
 
-def test_broken_case_files_name_file_and_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATTERNS_DATA", str(tmp_path))
-    (tmp_path / "evals").mkdir()
-    (tmp_path / "evals" / "bad.yaml").write_text("- {id: a, slice: easy, question: '?', customer: C-1, colour: red}")
-    (tmp_path / "evals" / "text.yaml").write_text("- {id: a, slice: easy, question: '?', customer: C-1, must_not: ab}")
-    with pytest.raises(CallerError, match=r"text\.yaml.*list of texts"):
-        evals.load("text")
+async def echo(turn: Turn) -> AsyncGenerator[Event, None]:
+    said = " / ".join(f"{message.role}: {message.text}" for message in turn.history)
+    yield Answer(text=f"{turn.tier} {said}")
+
+
+async def test_history_and_tier_reach_the_handler() -> None:
+    asked = case(history=(Message("user", "Hello"), Message("assistant", "Hi")))
+    (outcome,) = await evals.run(echo, [asked], tier="small")
+    assert outcome.text == "small user: Hello / assistant: Hi"
+    (outcome,) = await evals.run(echo, [case()])
+    assert outcome.text == "None "
+
+
+def test_nothing_to_score_is_said() -> None:
     with pytest.raises(CallerError, match="no case"):
         evals.scores([])
-    (tmp_path / "evals" / "worse.yaml").write_text("- {id: [")
-    with pytest.raises(CallerError, match=r"Case 1 in bad\.yaml.*colour"):
-        evals.load("bad")
-    with pytest.raises(CallerError, match=r"worse\.yaml"):
-        evals.load("worse")
-    with pytest.raises(CallerError, match=r"none\.yaml"):
-        evals.load("none")

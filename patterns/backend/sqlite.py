@@ -36,8 +36,7 @@ CREATE INDEX IF NOT EXISTS entries_until ON entries (until);
 CREATE TABLE IF NOT EXISTS tags (tag TEXT NOT NULL, key TEXT NOT NULL, PRIMARY KEY (tag, key)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS tags_key ON tags (key);
 CREATE TABLE IF NOT EXISTS versions (tag TEXT PRIMARY KEY, version INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS changes (latest INTEGER NOT NULL);   -- one row: the highest version there has been
-INSERT INTO changes SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM changes);
+CREATE TABLE IF NOT EXISTS latest (one INTEGER PRIMARY KEY, version INTEGER NOT NULL);  -- the highest of all
 CREATE TABLE IF NOT EXISTS switches (what TEXT PRIMARY KEY, reason TEXT NOT NULL) WITHOUT ROWID;
 """
 
@@ -159,7 +158,7 @@ class SQLite:
         return [(key, Entry(*rest)) for key, *rest in await self._file.read(found, tag, self._clock())]
 
     async def version(self, tag: str) -> int:
-        found = "SELECT coalesce((SELECT version FROM versions WHERE tag = ?), latest) FROM changes"
+        found = "SELECT coalesce((SELECT version FROM versions WHERE tag = ?), (SELECT version FROM latest), 0)"
         return (await self._file.read(found, tag))[0][0]
 
     async def forget(self, tag: str) -> int:
@@ -231,5 +230,5 @@ def _end_leases(db: sqlite3.Connection, now: float) -> None:
 
 
 def _changed(db: sqlite3.Connection, tags: set[str]) -> None:
-    db.execute("UPDATE changes SET latest = latest + 1")
-    db.executemany("REPLACE INTO versions SELECT ?, latest FROM changes", [(tag,) for tag in tags])
+    db.execute("INSERT INTO latest VALUES (1, 1) ON CONFLICT DO UPDATE SET version = version + 1")
+    db.executemany("REPLACE INTO versions SELECT ?, version FROM latest", [(tag,) for tag in tags])

@@ -10,7 +10,21 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from . import choosing, embedding, filling, misbehaving, orders, prompt, reading, recounting, relevance, telling, wire
+from . import (
+    choosing,
+    embedding,
+    filling,
+    misbehaving,
+    orders,
+    prompt,
+    reading,
+    recounting,
+    relevance,
+    rubric,
+    telling,
+    verdicts,
+    wire,
+)
 from .catalogue import Model
 from .prompt import Prompt
 from .relevance import Encode
@@ -38,6 +52,9 @@ class Reply:
 
 _meaning: Encode = relevance.remembering(embedding.encode)
 
+JUDGE = "standin-judge"
+"""The model that judges where it is asked to; asked anything else, it answers like the large one."""
+
 # How the same answer may open when the request asks for variety (no seed, temperature above 0).
 OPENINGS = {"en": ("", "Sure. ", "Here is what I found. ", "Happy to help. "), "de": ("", "Gern. ", "Dazu gilt: ")}
 
@@ -56,7 +73,12 @@ def think(request: wire.ChatRequest, model: Model, occasion: "Occasion") -> Repl
         current = any(result.current for result in read.tool_results)
         if request.tools and not current and (question := choosing.missing(_functions(request), read, meaning)):
             read = replace(read, asking=question)
-        return Reply(text=_structured(schema, read, meaning, occasion))
+        judges = model.name == JUDGE and verdicts.asks(schema)
+        if judges and (case := rubric.read(request.messages)) is not None:
+            value = verdicts.fill(schema, case, meaning)
+        else:
+            value = filling.fill(schema, read, meaning)
+        return Reply(text=_structured(value, schema, read, occasion))
     text, cites = _prose(request, read, meaning)
     if occasion.varies:
         dice = occasion.dials.dice("opening", *occasion.content)
@@ -150,8 +172,8 @@ def _prose(request: wire.ChatRequest, read: Prompt, meaning: Encode | None) -> t
     return text, any(f"[{document.id}]" in text for document in read.documents)
 
 
-def _structured(schema: dict[str, Any], read: Prompt, meaning: Encode | None, occasion: "Occasion") -> str:
-    value = filling.fill(schema, read, meaning)
+def _structured(value: Any, schema: dict[str, Any], read: Prompt, occasion: "Occasion") -> str:
+    """The value as JSON text, with what the dials do to it."""
     dice = occasion.dials.dice("structured", *occasion.content)
     if occasion.dials.draw("invalid_enum", "enum", *occasion.content):
         value = misbehaving.with_invalid_enum(value, schema, schema)
