@@ -128,7 +128,9 @@ def default() -> Backend:
 
 async def close() -> None:
     """Close this event loop's connections to Redis. Scripts and tests want it; a notebook keeps its loop."""
-    for opened in _clients.pop(asyncio.get_running_loop(), {}).values():
+    loop = asyncio.get_running_loop()
+    await asyncio.gather(*(task for task in _kept if task.get_loop() is loop), return_exceptions=True)
+    for opened in _clients.pop(loop, {}).values():
         await opened.close()
 
 

@@ -7,7 +7,7 @@ has (`appendonly yes`, `maxmemory-policy noeviction`), else budgets are forgotte
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from datetime import date
 from typing import Any
@@ -26,38 +26,42 @@ EPOCH = date(1970, 1, 1).toordinal()
 
 
 class Redis:
-    """The backend at `url`, for one event loop. Every method raises ProviderError (`unreachable`) and CallerError."""
+    """The backend at `url`, for one event loop. Every method raises ProviderError (`unreachable`) and CallerError.
+
+    Each exchange is a task of its own, which a cancelled caller leaves alone: a settlement has to arrive, and a client
+    that is torn out of an exchange may lose its connection for good.
+    """
 
     def __init__(self, url: str, clock: Callable[[], float] | None = None) -> None:
         try:
             pool = aioredis.BlockingConnectionPool.from_url(
                 url,
                 max_connections=CONNECTIONS,
-                timeout=WAIT_SECONDS,
-                socket_connect_timeout=WAIT_SECONDS,
-                socket_timeout=WAIT_SECONDS,
+                timeout=None,  # the waiting is bounded below, as a whole
+                socket_connect_timeout=None,
+                socket_timeout=None,
                 retry=Retry(NoBackoff(), 0),
                 decode_responses=True,
             )
-        except ValueError as error:
+        except ValueError:  # it may show a part of the password
             raise CallerError(
-                f"PATTERNS_REDIS_URL is not the address of a Redis: {error}.",
+                "PATTERNS_REDIS_URL is not the address of a Redis.",
                 "Write it like redis://127.0.0.1:6379/0.",
                 "not_set_up",
-            ) from error
+            ) from None
         self._redis, self._clock = aioredis.Redis(connection_pool=pool), clock
         at = pool.connection_kwargs  # without the password
         self._where = at.get("path") or f"{at.get('host', 'localhost')}:{at.get('port', 6379)}"
         self._scripts = {name: self._redis.register_script(text) for name, text in scripts.ALL.items()}
 
     async def take(self, key: str, limit: int, seconds: float) -> float:
-        return float(await self._script("take", key, limit, seconds))
+        return float(await finish(self._script("take", key, limit, seconds)))
 
     async def set_cap(self, scope: str, most: int | None) -> None:
         if most is None:
-            await self._ask(self._redis.hdel("patterns:caps", scope))
+            await finish(self._exchange(self._redis.hdel, "patterns:caps", scope))
         else:
-            await self._ask(self._redis.hset("patterns:caps", scope, str(most)))
+            await finish(self._exchange(self._redis.hset, "patterns:caps", scope, str(most)))
 
     async def reserve(self, call: str, most: int, scopes: Sequence[str], seconds: float) -> None:
         asked = json.dumps(list(dict.fromkeys(scopes)))
@@ -81,58 +85,58 @@ class Redis:
 
     async def spending(self, scope: str, day: str | None = None) -> Spent:
         number = "" if day is None else date.fromisoformat(day).toordinal() - EPOCH
-        cap, settled, reserved = await self._script("spending", scope, number)
+        cap, settled, reserved = await finish(self._script("spending", scope, number))
         return Spent(None if cap is None else int(cap), int(settled), int(reserved))
 
     async def get(self, key: str) -> Entry | None:
-        found: Any = self._redis.hmget(f"patterns:entry:{key}", ["value", "stored", "fresh"])
-        value, stored, fresh = await self._ask(found)
+        found = await finish(self._exchange(self._redis.hmget, f"patterns:entry:{key}", ["value", "stored", "fresh"]))
+        value, stored, fresh = found
         return None if value is None else Entry(value, float(stored), float(fresh))
 
     async def put(
         self, key: str, value: str, fresh_seconds: float, keep_seconds: float, tags: Sequence[str] = ()
     ) -> None:
-        await self._script("put", key, value, fresh_seconds, keep_seconds, json.dumps(list(tags)))
+        await finish(self._script("put", key, value, fresh_seconds, keep_seconds, json.dumps(list(tags))))
 
     async def entries(self, tag: str) -> list[tuple[str, Entry]]:
         found = [
             (key, Entry(value, float(stored), float(fresh)))
-            for key, value, stored, fresh in await self._script("entries", tag)
+            for key, value, stored, fresh in await finish(self._script("entries", tag))
         ]
         return sorted(found, key=lambda pair: (pair[1].stored, pair[0]))
 
     async def version(self, tag: str) -> int:
-        own, latest = await self._ask(self._redis.mget(f"patterns:version:{tag}", "patterns:version"))
+        own, latest = await finish(self._exchange(self._redis.mget, f"patterns:version:{tag}", "patterns:version"))
         return int(own or latest or 0)
 
     async def forget(self, tag: str) -> int:
-        return int(await self._script("forget", tag))
+        return int(await finish(self._script("forget", tag)))
 
     async def switch_off(self, what: str, reason: str) -> None:
-        await self._ask(self._redis.hset("patterns:switches", what, reason))
+        await finish(self._exchange(self._redis.hset, "patterns:switches", what, reason))
 
     async def switch_on(self, what: str) -> None:
-        await self._ask(self._redis.hdel("patterns:switches", what))
+        await finish(self._exchange(self._redis.hdel, "patterns:switches", what))
 
     async def switched_off(self, whats: Sequence[str]) -> str | None:
         if not whats:
             return None
-        found: Any = self._redis.hmget("patterns:switches", list(whats))
-        return next((reason for reason in await self._ask(found) if reason is not None), None)
+        found = await finish(self._exchange(self._redis.hmget, "patterns:switches", list(whats)))
+        return next((reason for reason in found if reason is not None), None)
 
     async def close(self) -> None:
         await self._redis.aclose()
         await self._redis.connection_pool.disconnect()
 
-    async def _script(self, name: str, *values: Any) -> Any:
+    def _script(self, name: str, *values: Any) -> Coroutine[Any, Any, Any]:
         # Redis tells the time, so that machines whose clocks differ agree. A test may bring its own clock.
         now = "" if self._clock is None else self._clock()
-        return await self._ask(self._scripts[name](args=[now, *values]))
+        return self._exchange(self._scripts[name], args=[now, *values])
 
-    async def _ask(self, sent: Awaitable[Any]) -> Any:
+    async def _exchange(self, command: Callable[..., Awaitable[Any]], *values: Any, **named: Any) -> Any:
         try:
             async with asyncio.timeout(WAIT_SECONDS):
-                return await sent
+                return await command(*values, **named)
         except AuthenticationError as error:
             raise self._refused(error) from error
         except (ConnectionError, TimeoutError, OSError) as error:
