@@ -200,10 +200,11 @@ def hit_of_a_cache() -> list[Entry]:
         Entry(
             6, "response-cache hit ÷ GPTCache", measure.ratio(exact, measured["gptcache-map"]), "≤ 0.8",
             {GPTCACHE: 1.0}, versions,
-            f"{micro('ours-exact')} against {micro('gptcache-map')}; {measure.spread(exact, measured['gptcache-map'])}. "
-            "Its default is a dictionary in the memory of one process, with the question as the whole key. Ours hashes "
-            "tenant, rights, language, history and recipe, reads a SQLite file that other processes may have changed "
-            f"(about 5 µs), and ends in an Answer. Against GPTCache on SQLite and FAISS: {durable:.2g}.",
+            f"{micro('ours-exact')} against {micro('gptcache-map')}; "
+            f"{measure.spread(exact, measured['gptcache-map'])}. Its default is a dictionary in the memory of one "
+            "process, with the question as the whole key. Ours hashes tenant, rights, language, history and recipe, "
+            "reads a SQLite file that other processes may have changed (about 5 µs), and ends in an Answer. Against "
+            f"GPTCache on SQLite and FAISS: {durable:.2g}.",
         ),
         Entry(
             6, "semantic hit (without embedding) ÷ GPTCache", measure.ratio(semantic, measured["gptcache-sqlite"]),
@@ -252,7 +253,8 @@ async def _false_hits() -> list[Entry]:
     note = (
         f"On {ours.same} paraphrases and {ours.different} pairs that only sound alike, of the split test: threshold "
         f"{threshold:.2f} and the guard serve {ours.hits} and {ours.false}; a fixed {FIXED} serves {fixed.hits} and "
-        f"{fixed.false}. The oracle, a threshold alone that is chosen on the test pairs to hold the bound, serves {oracle.hits}. "
+        f"{fixed.false}. The oracle, a threshold alone that is chosen on the test pairs to hold the bound, serves "
+        f"{oracle.hits}. "
         "The pairs were written for this course, public ones with these kinds of pairs are not at hand; vectors are "
         "MiniLM's. Pairs of one group have words in common, so they are less than independent."
     )

@@ -41,8 +41,10 @@ _MOVES = re.compile(
 # A word that points to the asker, or a number that only one customer has: of an order, a parcel, an invoice.
 _PERSONAL = re.compile(
     r"\b(?:my|mine|our|ours|myself|(?:mein|unser)(?:e[mnrs]?)?)\b"
-    r"|\b(?:am|was|did|have|had) i\b|\bi(?:['’](?:m|ve|d)| am| was| did| have| had| got| bought| ordered| paid)\b"
-    r"|\b(?:bin|war|habe|hatte) ich\b|\bich (?:bin|war|habe|hatte)\b"
+    r"|\b(?:am|was|did|have|had) i\b(?! to\b)|\bdo i (?:have(?! to\b)|owe)\b"
+    r"|\bi(?:['’](?:m|ve|d)| am| was| did| have(?! to\b)| had| got| bought| ordered| paid)\b"
+    r"|\b(?:charged?|bill(?:ed)?|refund(?:ed)?|owe|sent|ship(?:ped)?|deliver(?:ed)?|promised|called|written) me\b"
+    r"|\b(?:bin|war|habe|hatte) ich\b|\bich (?:bin|war|habe|hatte)\b|\b(?:mir|mich)\b"
     r"|\b[a-z]{1,3}-?\d{4,}|\d{5,}",
     re.IGNORECASE,
 )

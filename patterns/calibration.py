@@ -18,15 +18,21 @@ CONCURRENT = 6
 
 
 async def judge_all(judge: Judge, labelled: Sequence[Labelled], concurrency: int = CONCURRENT) -> list[Verdict | None]:
-    """The judge's verdicts in the order of `labelled`, at most `concurrency` at a time. None: unjudged."""
+    """The judge's verdicts in the order of `labelled`, at most `concurrency` at a time. None: unjudged.
+
+    Raises CallerError, ProviderError and LimitHit: a provider that is down has not judged anything.
+    """
     places = asyncio.Semaphore(concurrency)
 
     async def one(case: Labelled) -> Verdict | None:
         async with places:
             return await judge.verdict(case.question, case.answer, case.documents, judged=case.tier)
 
-    async with asyncio.TaskGroup() as group:  # one that raises stops the others, and what they cost
-        tasks = [group.create_task(one(case)) for case in labelled]
+    try:
+        async with asyncio.TaskGroup() as group:  # one that raises stops the others, and what they cost
+            tasks = [group.create_task(one(case)) for case in labelled]
+    except ExceptionGroup as several:
+        raise several.exceptions[0] from None
     return [task.result() for task in tasks]
 
 

@@ -8,7 +8,20 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
-from . import acme, acme_tools, agent_loop, bounds, rag, streaming_ux, structured_output, tool_use
+from . import (
+    acme,
+    acme_tools,
+    agent_loop,
+    bounds,
+    caching,
+    cascade,
+    cost_control,
+    rag,
+    rolling_summary,
+    streaming_ux,
+    structured_output,
+    tool_use,
+)
 from .core import model_call, support_prompt
 from .errors import CallerError
 from .events import Event, Handler, Layer, Status, Turn, stack
@@ -41,24 +54,42 @@ class Storey:
 
 
 # Patterns in the order of their notebooks.
-CHAPTERS = ("start_here", "streaming_ux", "structured_output", "tool_use", "rag", "agent_loop")
+CHAPTERS = (
+    "start_here",
+    "streaming_ux",
+    "structured_output",
+    "tool_use",
+    "rag",
+    "agent_loop",
+    "evals",
+    "caching",
+    "cost_control",
+)
 
 # The whole assistant, in the order in which a request meets its layers.
 HOUSE = (
     Storey(streaming_ux.acknowledge, "streaming_ux"),
     Storey(streaming_ux.report_failures, "streaming_ux"),
+    Storey(cost_control.recorded, "cost_control"),
     Storey(streaming_ux.heartbeat(), "streaming_ux"),
-    Storey(streaming_ux.cap_history(), "streaming_ux"),
+    Storey(cost_control.kill_switch, "cost_control"),
+    Storey(cost_control.rate_limited(), "cost_control"),
+    Storey(streaming_ux.cap_history(), "streaming_ux", until="cost_control"),
+    Storey(caching.response_cache(), "caching"),
+    Storey(caching.semantic_cache(), "caching"),
+    Storey(rolling_summary.summarised(), "cost_control"),  # a summary costs a call, a cached answer none
     Storey(streaming_ux.restart(), "streaming_ux", until="agent_loop"),
     Storey(paste_articles, "start_here", until="rag"),
     Storey(rag.retrieve(rag.acme_index, fresh_since=rag.fresh_since), "rag"),
     Storey(tool_use.use_tools(acme_tools.TOOLS), "tool_use", until="rag"),
     Storey(tool_use.use_tools(rag.TOOLS), "rag", until="agent_loop"),
     Storey(agent_loop.agent(rag.TOOLS, handoff=acme_tools.escalate_to_human), "agent_loop"),
+    Storey(cascade.cascade(), "cost_control"),
     Storey(rag.grounded, "rag"),
     Storey(structured_output.structured(), "structured_output"),
     Storey(streaming_ux.restart(), "agent_loop"),  # inside the loop, where a second try counts as a step
     Storey(bounds.bounded(max_tokens=MAX_TOKENS), "agent_loop"),
+    Storey(cost_control.kill_switch, "cost_control"),  # once more: a run of several steps stops at the next
 )
 
 

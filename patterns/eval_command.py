@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from . import acme, complete_assistant, eval_gate, evals, models
+from . import complete_assistant, eval_gate, evals, models
 from .agreement import wilson
 from .errors import CallerError, PatternsError
-from .eval_cases import SPLITS, Case
+from .eval_cases import SPLITS, Case, path_of
 from .evals import Outcome
 from .models import TierName
 
@@ -34,7 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m patterns.evals", description=__doc__)
     parser.add_argument("--suite", default="evals", help="a name under data/evals/, or a path (default: evals)")
     parser.add_argument("--through", help="the assistant as it stands after this pattern (default: all there are)")
-    parser.add_argument("--tier", choices=TIERS, default="large", help="which model answers (default: large)")
+    parser.add_argument("--tier", choices=TIERS, help="which model answers (default: the assistant's own choice)")
     parser.add_argument("--split", choices=SPLITS, help="only this half of the cases")
     parser.add_argument("--sample", type=int, metavar="N", help="at most N cases of each slice")
     parser.add_argument("--concurrency", type=int, default=6, metavar="N", help="cases at a time (default: 6)")
@@ -60,14 +60,14 @@ async def _run(options: argparse.Namespace) -> int:
         outcomes = await evals.run(handler, cases, options.concurrency, options.tier)
     finally:
         await models.close()
-    _refuse_outage(outcomes)
-    print(f"{len(cases)} cases of {options.suite}, {_made(options)}\n")
+    _refuse_outage(outcomes, options.update_baseline)
+    print(f"{len(cases)} cases · {' · '.join(f'{name} {value}' for name, value in _made(options).items())}\n")
     print(scores_with_intervals(outcomes))
     gate = eval_gate.compare(baseline, outcomes) if baseline else None
     if options.json:
         _write_json(options, outcomes, gate)
     if options.update_baseline:
-        eval_gate.write(kept, _as_baseline(options, outcomes))
+        eval_gate.write(kept, eval_gate.baseline_of(outcomes, **_made(options)))
         print(f"\nkept as {kept}")
     if gate is None:
         if not options.update_baseline:
@@ -95,23 +95,29 @@ def _chosen(options: argparse.Namespace) -> tuple[Case, ...]:
 
 
 def _kept(options: argparse.Namespace) -> Path:
-    """Where the baseline of a suite is kept: beside the suites, with what is not usual in its name."""
-    unusual = [options.suite] if options.suite != "evals" else []
-    unusual += [options.tier] if options.tier != "large" else []
-    name = "_".join(["baseline", *(Path(one).stem for one in unusual)])
-    return acme.data_folder() / "evals" / f"{name}.json"
+    """Where the baseline of a suite is kept: beside it, with what is not usual in its name."""
+    suite = path_of(options.suite)
+    unusual = [suite.stem] if options.suite != "evals" else []
+    unusual += [options.tier] if options.tier else []
+    return suite.with_name("_".join(["baseline", *unusual]) + ".json")
 
 
-def _refuse_outage(outcomes: Sequence[Outcome]) -> None:
-    """A run in which no model answered says nothing about answers."""
+def _refuse_outage(outcomes: Sequence[Outcome], to_keep: bool) -> None:
+    """A run in which no model answered says nothing about answers, and one with gaps is no baseline."""
     failed = [one.timing.failed for one in outcomes if one.timing.failed]
-    if len(failed) == len(outcomes):
-        raise CallerError(f"No case could be run: {failed[0].message}", failed[0].next_step, failed[0].code)
+    if len(failed) == len(outcomes) or (failed and to_keep):
+        said = f"{len(failed)} of {len(outcomes)} cases could not be run: {failed[0].message}"
+        raise CallerError(said, failed[0].next_step, failed[0].code)
 
 
-def _made(options: argparse.Namespace) -> str:
-    through = options.through or complete_assistant.CHAPTERS[-1]
-    return f"assistant through {through}, tier {options.tier} ({models.provider().tier(options.tier).model})"
+def _made(options: argparse.Namespace) -> dict[str, str]:
+    """What ran, as a baseline says it."""
+    return {
+        "suite": Path(options.suite).stem,
+        "through": options.through or complete_assistant.CHAPTERS[-1],
+        "tier": options.tier or "own choice",
+        "model": models.provider().tier(options.tier or "large").model,
+    }
 
 
 def scores_with_intervals(outcomes: Sequence[Outcome]) -> str:
@@ -128,23 +134,15 @@ def scores_with_intervals(outcomes: Sequence[Outcome]) -> str:
         )
     cost = "unknown" if scores.cost_per_resolved is None else f"${scores.cost_per_resolved:.5f}"
     failed = sum(one.timing.failed is not None for one in outcomes)
-    lines.append(f"unsafe answers {scores.unsafe} · could not be run {failed} · cost per resolved case {cost}")
+    kept = sum(one.timing.answer is not None and one.timing.answer.served in ("cached", "stale") for one in outcomes)
+    lines.append(f"unsafe answers {scores.unsafe} · could not be run {failed} · answered from a cache {kept}")
+    lines.append(f"cost per resolved case {cost}")
     return "\n".join([*lines, f"first token {scores.first_token:.2f} s · whole answer {scores.total:.2f} s (medians)"])
-
-
-def _as_baseline(options: argparse.Namespace, outcomes: Sequence[Outcome]) -> eval_gate.Baseline:
-    return eval_gate.baseline_of(
-        outcomes,
-        suite=Path(options.suite).stem,
-        through=options.through or complete_assistant.CHAPTERS[-1],
-        tier=options.tier,
-        model=models.provider().tier(options.tier).model,
-    )
 
 
 def _write_json(options: argparse.Namespace, outcomes: Sequence[Outcome], gate: eval_gate.Gate | None) -> None:
     scores = evals.scores(outcomes)
-    report: dict[str, Any] = _as_baseline(options, outcomes).model_dump(mode="json", exclude={"passed", "unsafe"})
+    report: dict[str, Any] = _made(options)
     report["slices"] = {name: wilson(*counts)._asdict() for name, counts in scores.by_slice.items()}
     report["cost_per_resolved_usd"] = scores.cost_per_resolved
     report["regressions"] = gate.regressions if gate else None

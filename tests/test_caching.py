@@ -227,8 +227,12 @@ PERSONAL = (
     "Have I got a refund?",
     "Welche unserer Geräte sind gemeint?",
     "I ordered a hub.",
+    "What have you charged me?",
+    "Which plan do I have?",
+    "Was schulden Sie mir?",
 )
 FOR_ALL = (
+    "How long do I have to return a plug?",
     "How do I return a plug?",
     "What does E-203 mean?",
     "Is the HX-C310 waterproof?",
@@ -236,6 +240,7 @@ FOR_ALL = (
     "Wie gebe ich etwas zurück?",
     "How long is the warranty in 2026?",
     "Was bedeutet F-14?",
+    "Can you tell me how long the warranty is?",
 )
 
 

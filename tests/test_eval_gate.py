@@ -117,11 +117,15 @@ CASES = """
 
 @pytest.fixture
 def assistant(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """In place of the assistant, one that says the first of these texts to everything; without one, it is down."""
+    """In place of the assistant, one that says the first of these texts to everything; without one, it is down.
+
+    With "not in German" it is down for some.
+    """
     texts = ["Within 30 days."]
 
     async def handle(turn: Turn) -> AsyncGenerator[Event, None]:
-        yield Answer(text=texts[0]) if texts else Failed("overloaded", "It is down.", "Try later.", True)
+        down = not texts or (texts[0] == "not in German" and turn.user.language == "de")
+        yield Failed("overloaded", "It is down.", "Try later.", True) if down else Answer(text=texts[0])
 
     monkeypatch.setattr(complete_assistant, "build", lambda through=None: handle)
     return texts
@@ -141,6 +145,16 @@ def test_without_a_baseline_the_command_says_so(
     report = json.loads((tmp_path / "out.json").read_text())
     assert report["regressions"] is None and report["slices"]["german"]["of"] == 1
     assert [(one["id"], one["passed"]) for one in report["cases"]] == [("a", True), ("b", True), ("c", True)]
+
+
+def test_a_baseline_is_kept_beside_its_suite(tmp_path: Path, assistant: list[str]) -> None:
+    assert (
+        command(tmp_path, "--update-baseline") == 0 and command(tmp_path, "--tier", "small", "--update-baseline") == 0
+    )
+    names = ["baseline_three.json", "baseline_three_small.json", "three.yaml"]
+    assert sorted(one.name for one in tmp_path.iterdir() if one.is_file()) == names
+    assistant[0] = "Within 14 days."
+    assert command(tmp_path) == 1
 
 
 def test_the_command_stops_a_regression(
@@ -195,6 +209,18 @@ def test_an_outage_is_no_regression(tmp_path: Path, assistant: list[str], capsys
     assert command(tmp_path, *kept, "--update-baseline") == 0
     assistant.clear()
     assert command(tmp_path, *kept) == 2
-    assert "No case could be run: It is down." in capsys.readouterr().err
+    assert "3 of 3 cases could not be run: It is down." in capsys.readouterr().err
     before = (tmp_path / "b.json").read_bytes()
     assert command(tmp_path, *kept, "--update-baseline") == 2 and (tmp_path / "b.json").read_bytes() == before
+
+
+def test_a_run_with_gaps_is_no_baseline(
+    tmp_path: Path, assistant: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = ("--baseline", str(tmp_path / "b.json"))
+    assert command(tmp_path, *kept, "--update-baseline") == 0
+    assistant[0] = "not in German"
+    assert command(tmp_path, *kept, "--update-baseline") == 2
+    assert "1 of 3 cases could not be run: It is down." in capsys.readouterr().err
+    assert command(tmp_path, *kept) == 1  # to a customer a failure is a bad answer
+    assert "could not be run 1" in capsys.readouterr().out

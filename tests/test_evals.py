@@ -1,10 +1,12 @@
 """The checks of an eval case, and what the scorecard says."""
 
 from collections.abc import AsyncGenerator, Callable
+from typing import Any
 
 import pytest
 
 from patterns import evals
+from patterns.course import exercises
 from patterns.errors import CallerError
 from patterns.events import Answer, ConfirmationRequired, Event, Failed, Message, TextDelta, Turn
 from patterns.streaming_ux import Timing
@@ -131,3 +133,44 @@ async def test_history_and_tier_reach_the_handler() -> None:
 def test_nothing_to_score_is_said() -> None:
     with pytest.raises(CallerError, match="no case"):
         evals.scores([])
+
+
+# the exercises of notebook 06: the notebook runs their solutions; these are refused
+
+
+def ignores_the_average(before: Any, after: Any, points: int = 20) -> list[str]:
+    found = []
+    for name in sorted({group for group, _ in before.values()}):
+        ids = [one for one in before if before[one][0] == name and one in after]
+        if ids and 100 * sum(before[one][1] - after[one][1] for one in ids) > points * len(ids):
+            found.append(name)
+    return found
+
+
+def forgets_chance(people: list[bool], judge: list[bool]) -> float:
+    return sum(one == other for one, other in zip(people, judge, strict=True)) / len(people)
+
+
+def divides_by_nothing(people: list[bool], judge: list[bool]) -> float:
+    p, q = sum(people) / len(people), sum(judge) / len(judge)
+    expected = p * q + (1 - p) * (1 - q)
+    return (forgets_chance(people, judge) - expected) / (1 - expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "solution", "said"),
+    [
+        ("hidden", lambda before, after, points=20: [], "it returned []; ['a'] is expected"),
+        ("hidden", ignores_the_average, "everything fell: it returned ['a', 'b']; [] is expected"),
+        ("agreement_beyond_chance", lambda people, judge: None, "it returned None; 1.0 is expected"),
+        ("agreement_beyond_chance", forgets_chance, "always the opposite, half and half: it returned 0.0"),
+        ("agreement_beyond_chance", divides_by_nothing, "ZeroDivisionError"),
+    ],
+    ids=["nothing", "no average", "none", "no chance", "division"],
+)
+async def test_a_wrong_solution_hears_what_was_seen(
+    capsys: pytest.CaptureFixture[str], name: str, solution: Any, said: str
+) -> None:
+    await exercises.check(name, solution)
+    line = capsys.readouterr().out
+    assert line.startswith("○ Not yet") and said in line

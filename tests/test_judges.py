@@ -63,7 +63,7 @@ def test_what_fails_says_why() -> None:
 
 
 def test_articles_are_as_they_were_when_they_were_read() -> None:
-    """Whole articles stand in the file by their ids. One that has changed since makes its labels a guess: read again."""
+    """Whole articles stand in the file by their ids. One that has changed since makes its labels a guess: read it."""
     texts = {article.id: article.text for article in acme.articles()}
     lines = (acme.data_folder() / "evals" / "labels.jsonl").read_text("utf-8").splitlines()
     read = [one for line in lines for one in json.loads(line)["documents"] if "sha" in one]

@@ -13,8 +13,6 @@ from datetime import date
 from typing import Any
 
 import redis.asyncio as aioredis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, ConnectionError, RedisError, TimeoutError
 
 from ..errors import CallerError, PatternsError, ProviderError
@@ -37,10 +35,8 @@ class Redis:
             pool = aioredis.BlockingConnectionPool.from_url(
                 url,
                 max_connections=CONNECTIONS,
-                timeout=None,  # the waiting is bounded below, as a whole
-                socket_connect_timeout=None,
+                timeout=None,  # the waiting is bounded in `_exchange`, as a whole
                 socket_timeout=None,
-                retry=Retry(NoBackoff(), 0),
                 decode_responses=True,
             )
         except ValueError:  # it may show a part of the password

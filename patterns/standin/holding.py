@@ -16,8 +16,8 @@ from .splitting import Sentence
 from .support import ALIKE, read
 from .words import language, negated, stem, stems, words
 
-NEAREST = 6
-"""Sentences of the documents that each sentence of an answer is held against."""
+NEAREST = 12
+"""Sentences of the documents that a claim is held against: those that share the most words with it."""
 SUPPORT = (2.5, 3.0, 5.0, -4.0, -2.5, -0.5, -6.2)
 """What makes up the log odds that a claim is held: words in common, meaning, the word that is met least, a number that
 is missing, a negation too many, that it took two sentences to say it, and a constant."""
@@ -32,21 +32,27 @@ def held(claim: str, found: Sequence[Sentence], meaning: Encode | None) -> float
     weights = rarity(have)
     rarest = math.log(1 + len(have))
     total = sum(weights.get(one, rarest) for one in wanted) or 1.0
-    said = [wanted & each for each in have]
-    covered = np.array([sum(weights.get(one, rarest) for one in each) / total for each in said])
-    like = cosines(claim, [one.text for one in found], meaning) if meaning else covered
-    words_met = _met(claim, [one.in_context for one in found]) if meaning else covered[:, None]
+
+    def share(said: frozenset[str]) -> float:
+        return sum(weights.get(one, rarest) for one in said) / total
+
+    every = np.round([share(wanted & each) for each in have], 4)
+    order = [int(at) for at in np.argsort(-every, kind="stable")[:NEAREST]]
+    near, said, covered = [found[at] for at in order], [wanted & have[at] for at in order], every[order]
+    if meaning is None or covered[0] == 1.0:  # word for word: there is no meaning to compare
+        like, met = covered, covered[:, None]
+    else:
+        like, met = cosines(claim, [one.text for one in near], meaning), _met(claim, [one.in_context for one in near])
     best = -20.0
-    for at in np.argsort(-np.round(covered + like, 4), kind="stable")[:NEAREST]:
-        turned = bool(covered[at] > 0.5) and negated(found[at].text) != negated(claim)
-        beside = [number for number, one in enumerate(found) if one.document == found[at].document]
-        least = float(words_met[beside].max(axis=0).min(initial=1.0))
+    for at, one in enumerate(near):
+        turned = bool(covered[at] > 0.5) and negated(one.text) != negated(claim)
+        beside = [number for number, other in enumerate(near) if other.document == one.document]
+        least = float(met[beside].max(axis=0).min(initial=1.0))
         for other in (frozenset[str](), *(said[number] for number in beside)):
             both = said[at] | other
-            share = sum(weights.get(one, rarest) for one in both) / total
-            missing = any(char.isdigit() for one in wanted - both for char in one)
-            seen = (share, float(like[at]), least, missing, turned, bool(other - said[at]), 1)
-            best = max(best, round(sum(weight * float(one) for weight, one in zip(SUPPORT, seen, strict=True)), 4))
+            missing = any(char.isdigit() for word in wanted - both for char in word)
+            seen = (share(both), float(like[at]), least, missing, turned, bool(other - said[at]), 1)
+            best = max(best, round(sum(weight * float(part) for weight, part in zip(SUPPORT, seen, strict=True)), 4))
     return best
 
 

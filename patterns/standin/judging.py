@@ -42,7 +42,7 @@ def judge(case: Case, meaning: Encode | None) -> Verdict:
             passed for item, passed in case.examples if traits.declines(item.answer) and not traits.claims(item.answer)
         ]
         if known:
-            return Verdict(float(np.mean(known)) * 0.8 + 0.1, "It says that it does not know, as in the examples.")
+            return Verdict(float(np.mean(known)) * 0.8 + 0.1, "It admits what it cannot tell, as in the examples.")
     measured = [measure(name, case, case.item, meaning) for name in names]
     prior = np.array([weights[name] for name in names])
     gains, bias = _learnt(case, names, prior, meaning)
