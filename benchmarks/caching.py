@@ -224,15 +224,13 @@ def false_hits_of_a_cache() -> list[Entry]:
 async def _false_hits() -> list[Entry]:
     import numpy as np
 
-    from patterns import cache_calibration, calls, models
+    from patterns import cache_calibration, models
     from patterns.course import control
 
     control.turn(time_to_first_token=0, tokens_per_second=1e6)
     tune, test = (cache_calibration.pairs(split) for split in ("tune", "test"))
-    wanted = cache_calibration.texts([*tune, *test])
-    rows = [await calls.embed(wanted[start : start + 128]) for start in range(0, len(wanted), 128)]
+    given = await cache_calibration.embed([*tune, *test])
     await models.close()
-    given = dict(zip(wanted, np.concatenate(rows), strict=True))
     threshold = cache_calibration.calibrate(tune, given)
     if threshold is None:
         raise RuntimeError("no threshold holds the bound on the split tune")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from . import acme
+from . import acme, calls
 from .semantic_guard import difference
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ BOUND = 0.01  # of the pairs that are not the same question, how many may be ser
 # half of the bound is asked.
 TUNE_BOUND = BOUND / 2
 LEAST, STEP = 0.70, 0.01  # no threshold below LEAST is considered: what is less alike was never looked at
+BATCH = 128  # texts a call
 NOT_THE_SAME = ("entity", "negated", "reversed", "other")
 
 
@@ -51,9 +52,14 @@ def pairs(split: str) -> list[Pair]:
     return found
 
 
-def texts(found: Sequence[Pair]) -> list[str]:
-    """Every question of the pairs, once."""
-    return list(dict.fromkeys(text for pair in found for text in (pair.a, pair.b)))
+async def embed(found: Sequence[Pair]) -> "dict[str, np.ndarray]":
+    """The vector of every question of the pairs. Raises CallerError and ProviderError."""
+    texts = list(dict.fromkeys(text for pair in found for text in (pair.a, pair.b)))
+    vectors: dict[str, np.ndarray] = {}
+    for start in range(0, len(texts), BATCH):
+        batch = texts[start : start + BATCH]
+        vectors |= zip(batch, await calls.embed(batch, feature="calibration"), strict=True)
+    return vectors
 
 
 @dataclass(frozen=True, slots=True)

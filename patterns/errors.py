@@ -12,6 +12,7 @@
       of schemas and tools      schema_not_portable, unfit_tool
       of documents              unparseable, empty_document, too_large, duplicate_id
       of the index              mixed_embeddings, bad_vectors, index_busy
+      of evals                  self_judging
       of runs                   unknown_run, run_ended, unknown_token, already_decided
     ProviderError   rate_limited, overloaded, unreachable, timeout, stream_cut, bad_stream, quota, refused
     LimitHit        named after the limit: steps, dollars, seconds, no_progress, outcome_unknown, budget, rate_limit,

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from test_eval_data import problems, rows
 
 from patterns import cache_calibration, cache_keys, caching, calls, metrics
 from patterns.cache_calibration import Pair, calibrate, measure, pairs, upper_bound
@@ -391,7 +392,7 @@ def test_the_threshold_is_the_lowest_that_holds_the_bound() -> None:
 
 
 def test_no_question_of_the_pairs_is_in_both_splits() -> None:
-    tune, test = (set(cache_calibration.texts(pairs(split))) for split in ("tune", "test"))
+    tune, test = ({text for pair in pairs(split) for text in (pair.a, pair.b)} for split in ("tune", "test"))
     assert not tune & test
     for split in ("tune", "test"):
         kinds = Counter(pair.kind for pair in pairs(split))
@@ -401,14 +402,16 @@ def test_no_question_of_the_pairs_is_in_both_splits() -> None:
 async def test_on_pairs_that_it_has_not_seen_the_cache_holds_its_bound(turn_dials: Callable[..., None]) -> None:
     turn_dials()
     found = {split: pairs(split) for split in ("tune", "test")}
-    wanted = cache_calibration.texts([*found["tune"], *found["test"]])
-    rows = [await calls.embed(wanted[start : start + 128]) for start in range(0, len(wanted), 128)]
-    vectors = dict(zip(wanted, np.concatenate(rows), strict=True))
+    vectors = await cache_calibration.embed([*found["tune"], *found["test"]])
     assert caching.calibrated() == calibrate(found["tune"], vectors)
     ours = measure(found["test"], vectors, caching.calibrated() or 1.0)
     fixed = measure(found["test"], vectors, 0.94, guarded=False)
     assert ours.false_bound <= cache_calibration.BOUND
     assert ours.hits >= 1.5 * fixed.hits and fixed.false_bound > cache_calibration.BOUND
+
+
+def test_the_cases_of_this_layer_are_true_to_the_world() -> None:
+    assert problems(rows("caching")) == []
 
 
 async def test_with_a_real_model_the_same_question_in_other_words_is_one_call(turn_dials: Callable[..., None]) -> None:
