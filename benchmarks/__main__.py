@@ -22,6 +22,7 @@ ROWS = {
     "3": "structured_output",
     "5": "retrieval",
     "retrieval": "cranfield",
+    "8": "spending",
     "9": "imports",
     "10": "embeddings",
     "13": "notebooks",

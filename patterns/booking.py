@@ -1,6 +1,6 @@
 """What stands around every model call: it is in the ledger and in the budgets before it is made, and settled after.
 
-async with booked(provider, tier, reading=..., most=..., labels=...) as entry:
+async with booked(provider, tier, reading=..., most_read=..., most_written=..., labels=...) as entry:
     ...                     # the call; entry.usage and entry.heard() say what came of it
 entry.settled               # tokens, dollars, seconds
 """
@@ -15,14 +15,12 @@ from typing import Any
 from . import budgets, ledger
 from .errors import CallerError, PatternsError
 from .models import Provider, Tier
-from .provider_errors import translate
-from .token_counts import TOKENS_A_MESSAGE, estimate_tokens
+from .provider_errors import translate, turned_away
+from .token_counts import estimate_tokens
 
 log = logging.getLogger(__name__)
 
-# Ends after which a provider that sent no count may charge nevertheless; a request that it turned away is free.
-CHARGED = ("aborted", "done", "timeout", "stream_cut", "bad_stream")
-DENSE = 2  # characters a token: few texts in Latin script have fewer
+BYTES_A_TOKEN = 2  # at least, in what a model writes: few texts have fewer
 UNSEEN_TOKENS = 32  # written by the provider and still on their way when we left
 
 
@@ -44,17 +42,17 @@ class Entry:
 
 @asynccontextmanager
 async def booked(
-    chosen: Provider, model: Tier, *, reading: str, most: float | None, labels: Mapping[str, str]
+    chosen: Provider, model: Tier, *, reading: str, most_read: int, most_written: int, labels: Mapping[str, str]
 ) -> AsyncGenerator[Entry, None]:
-    """Hold `most` dollars, write the call down, and settle both however the block ends; errors come out as ours.
+    """Hold what the call can cost at most, write it down, and settle both however the block ends; errors become ours.
 
-    `reading` is all that the model reads, for an estimate where the provider counts nothing. Raises LimitHit
-    (`budget`) before the block where the call could pass a cap.
+    `reading` is what the model reads, for an estimate where the provider counts nothing. `most_read` and
+    `most_written` are tokens. Raises LimitHit (`budget`) before the block where the call could pass a cap.
     """
-    book = ledger.default()
+    book, most = ledger.default(), model.cost(most_read, most_written)
     async with budgets.reserved(most, labels) as bill:
         call = book.begin(provider=chosen.name, model=model.model, tier=model.name, cost_usd=most, **labels)
-        entry, outcome = Entry(time.perf_counter()), "aborted"
+        entry, outcome, charged = Entry(time.perf_counter()), "aborted", True
         try:
             yield entry
             outcome = "done"
@@ -62,13 +60,12 @@ async def booked(
             outcome = error.code
             raise
         except Exception as error:
+            charged = not turned_away(error)
             translated = translate(error, chosen, model.model, bool(entry.text))
             outcome = translated.code
             raise translated from error
         finally:
-            counted = _counted(entry.usage)
-            text = "".join(entry.text)
-            charged = counted or text or outcome in CHARGED
+            counted, text = _counted(entry.usage), "".join(entry.text)
             tokens = counted or {
                 "input_tokens": estimate_tokens(reading) if charged else 0,
                 "output_tokens": estimate_tokens(text),
@@ -81,12 +78,13 @@ async def booked(
                 "seconds": time.perf_counter() - entry.started,
                 "provider_request_id": entry.request_id,
             }
-            if charged and not counted:
-                # A cap is held against the provider's count, which nobody knows now: rather too many than too few.
-                written = max(len(text) // DENSE, len(entry.text)) + UNSEEN_TOKENS
-                bill.dollars = model.cost(len(reading) // DENSE + TOKENS_A_MESSAGE, written) or 0.0
-            else:
+            if counted or not charged:
                 bill.dollars = entry.settled["cost_usd"] or 0.0
+            elif text:
+                # A cap is held against the provider's count, which nobody knows now: rather too many than too few.
+                written = max(len(text.encode()) // BYTES_A_TOKEN, len(entry.text)) + UNSEEN_TOKENS
+                bill.dollars = min(bill.dollars, model.cost(most_read, written) or 0.0)
+            # else nothing is known, and the call is charged the most that it can have cost
             try:
                 book.settle(call, outcome=outcome, estimated=not counted, **entry.settled)
             except CallerError:

@@ -8,16 +8,16 @@ set aside; after it, that is replaced by what it did cost. So a hundred calls at
 them saw with room left. What a killed process had set aside counts as spent.
 """
 
-import asyncio
 import logging
 import math
 import uuid
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from . import backend
-from .errors import LimitHit, PatternsError
+from .errors import CallerError, LimitHit, PatternsError
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +38,10 @@ async def cap(scope: str, dollars: float | None) -> None:
     """What `scope` may spend a day (UTC), in dollars; None takes the cap away.
 
     Scopes: "all", "tenant:<name>", "feature:<name>", "user:<tenant>/<id>", and "tenant:*" and so on for each that has
-    no cap of its own.
+    no cap of its own. Raises CallerError for a sum that is no amount of money.
     """
+    if dollars is not None and not 0 <= dollars < math.inf:
+        raise CallerError(f"{dollars} is no cap.", "Give dollars a day, from 0 on, or None.", "bad_request")
     await backend.default().set_cap(scope, None if dollars is None else int(dollars * NANODOLLARS))
 
 
@@ -56,7 +58,7 @@ async def spending(scope: str, day: str | None = None) -> Spending:
 def scopes(labels: Mapping[str, str]) -> tuple[str, ...]:
     """What a call with these labels (tenant, feature, user) is charged to."""
     named = [("feature", labels["feature"]), ("tenant", labels["tenant"])]
-    user = ("user", f"{labels['tenant']}/{labels['user']}" if labels["user"] else "")
+    user = ("user", f"{quote(labels['tenant'], safe='')}/{labels['user']}" if labels["user"] else "")
     return ("all", *(f"{kind}:{name}" for kind, name in (*named, user) if name))
 
 
@@ -83,11 +85,7 @@ async def reserved(most: float | None, labels: Mapping[str, str]) -> AsyncGenera
         yield bill
         return
     store, call = backend.default(), uuid.uuid4().hex
-    try:
-        await store.reserve(call, math.ceil(most * NANODOLLARS), charged, LEASE_SECONDS)
-    except asyncio.CancelledError:
-        await store.settle(call, 0)  # the store may have set it aside already
-        raise
+    await store.reserve(call, math.ceil(most * NANODOLLARS), charged, LEASE_SECONDS)
     try:
         yield bill
     finally:

@@ -89,8 +89,8 @@ async def stream(
     reading = " ".join(str(message.get("content") or "") for message in messages)
     labels = {"trace_id": trace_id, "feature": feature, "tenant": tenant, "user": user}
     said = replies.Reply()
-    most = model.cost(most_tokens_read(request), max_tokens)
-    async with booked(chosen, model, reading=reading, most=most, labels=labels) as entry:
+    most = {"most_read": most_tokens_read(request), "most_written": max_tokens}
+    async with booked(chosen, model, reading=reading, labels=labels, **most) as entry:
         # Posted as it is: the SDK's transformation of a request costs more than all of our layers.
         post = client(chosen).post
         if whole:
@@ -148,8 +148,8 @@ async def embed(
     model = chosen.tier("embed")
     labels = {"trace_id": trace_id, "feature": feature, "tenant": tenant, "user": user}
     reading = " ".join(texts)
-    most = model.cost(most_tokens(reading) + SPECIAL_TOKENS * len(texts), 0)
-    async with booked(chosen, model, reading=reading, most=most, labels=labels) as entry:
+    most = {"most_read": most_tokens(reading) + SPECIAL_TOKENS * len(texts), "most_written": 0}
+    async with booked(chosen, model, reading=reading, labels=labels, **most) as entry:
         response = await client(chosen).embeddings.create(model=model.model, input=list(texts), **model.params)
         entry.usage = {"prompt_tokens": getattr(response.usage, "prompt_tokens", None)}
         rows = sorted(response.data, key=lambda row: row.index)
@@ -172,8 +172,9 @@ async def rerank(
     labels = {"trace_id": trace_id, "feature": feature, "tenant": tenant, "user": user}
     reading = " ".join([query, *texts])
     # Priced by what the model reads: a cross-encoder reads the query once with every text.
-    most = model.cost(most_tokens(reading) + (most_tokens(query) + SPECIAL_TOKENS) * len(texts), 0)
-    async with booked(chosen, model, reading=reading, most=most, labels=labels) as entry:
+    around = (most_tokens(query) + SPECIAL_TOKENS) * len(texts)
+    most = {"most_read": most_tokens(reading) + around, "most_written": 0}
+    async with booked(chosen, model, reading=reading, labels=labels, **most) as entry:
         body = {"model": model.model, "query": query, "documents": list(texts), **model.params}
         response: Any = await client(chosen).post("/rerank", body=body, cast_to=object)
         entry.usage = {"prompt_tokens": (response.get("usage") or {}).get("total_tokens")}

@@ -1,8 +1,9 @@
-"""What several savings come to together: less than their product, because each takes from what the others live on.
+"""What several savings come to together: not their product, because they are not independent.
 
 A cache answers what is asked often, and that is easy; so the questions that are left are harder, and fewer of them stay
-with the small model. A prompt cache discounts the beginning of a prompt, and trimming shortens the rest, so each has a
-smaller part of the bill. `cost` counts a request with all of it; `multiplied` does what a slide does.
+with the small model: together the two save less than their product says. A prompt cache and a shorter history work on
+different parts of one prompt: these savings add up, which is a little more than their product. `cost` counts a request
+with all of it; `multiplied` does what a slide does.
 """
 
 from dataclasses import dataclass, fields, replace

@@ -96,6 +96,15 @@ def translate(error: Exception, chosen: Provider, model: str, begun: bool) -> Pa
             )
 
 
+def turned_away(error: Exception) -> bool:
+    """Whether the provider cannot have worked on the request: it was never reached, or it refused."""
+    import httpx2
+    import openai
+
+    unreached = isinstance(error.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout)
+    return isinstance(error, openai.APIStatusError) or (isinstance(error, openai.APIConnectionError) and unreached)
+
+
 def _retry_after(error: Any) -> float | None:
     try:
         return float(error.response.headers.get("retry-after"))

@@ -12,13 +12,14 @@ import pytest
 from patterns import models, rag, store
 from patterns.course import control
 
+PATTERNS = ("PATTERNS_PROVIDER", "PATTERNS_DATA", "PATTERNS_REDIS_URL")
 FAST: dict[str, Any] = {"time_to_first_token": 0, "tokens_per_second": 1e6}
 
 
 @pytest.fixture(autouse=True)
 def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for name in list(os.environ):
-        if name.startswith(("OPENAI_", "PATTERNS_MODEL_", "OLLAMA_")) or name in ("PATTERNS_PROVIDER", "PATTERNS_DATA"):
+        if name.startswith(("OPENAI_", "PATTERNS_MODEL_", "OLLAMA_")) or name in PATTERNS:
             monkeypatch.delenv(name)
     monkeypatch.setenv("PATTERNS_STATE", str(tmp_path / "state"))
     yield tmp_path / "state"

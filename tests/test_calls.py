@@ -267,20 +267,37 @@ async def test_while_a_call_runs_the_most_that_it_can_cost_is_set_aside(turn_dia
 
 @pytest.mark.parametrize("after", [0, 1, 5])
 async def test_a_call_that_is_left_is_charged_at_least_what_the_provider_wrote(turn_dials: Dial, after: int) -> None:
-    turn_dials(tokens_per_second=200)
+    turn_dials(tokens_per_second=200, time_to_first_token=0 if after else 10)
     price = models.provider().tier("large")
-    async with aclosing(calls.stream([{"role": "user", "content": "Count to 60."}], tenant="t")) as pieces:
+    question = [{"role": "user", "content": "Count to 60."}]
+    async with aclosing(calls.stream(question, tools=TOOLS, tenant="t")) as pieces:
         for _ in range(after):
             await anext(pieces)
         if not after:  # left before the first word
             waiting = asyncio.ensure_future(anext(pieces))
-            await asyncio.sleep(0.05)
+            while not control.provider_log():
+                await asyncio.sleep(0.01)
             waiting.cancel()
             await asyncio.wait({waiting})
     written = (await control.settled_log())[-1]
     truth = price.cost(written["prompt_tokens"], written["tokens_sent"])
     spent = await budgets.spending("tenant:t")
     assert truth is not None and spent.settled >= truth and spent.reserved == 0.0
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("cut_after", [0, 3])
+async def test_a_call_that_breaks_is_charged_at_least_what_the_provider_counted(
+    turn_dials: Dial, whole: bool, cut_after: int
+) -> None:
+    turn_dials(cut_after=cut_after)
+    await budgets.cap("tenant:t", 1.0)
+    with pytest.raises(ProviderError):
+        await chat(tools=TOOLS, whole=whole, tenant="t")
+    written = (await control.settled_log())[-1]
+    truth = models.provider().tier("large").cost(written["prompt_tokens"], written["tokens_sent"])
+    spent = await budgets.spending("tenant:t")
+    assert truth and spent.settled >= truth and spent.reserved == 0.0
 
 
 async def test_a_refused_call_costs_nothing(turn_dials: Dial) -> None:

@@ -49,7 +49,11 @@ class Backend(Protocol):
     """Every method is atomic, also between processes. Times are Unix seconds, money is nanodollars."""
 
     async def take(self, key: str, limit: int, seconds: float) -> float:
-        """Take one of `limit` places that come back evenly over `seconds`. 0.0, or the seconds until there is one."""
+        """Take one of `limit` places, each of which comes back `seconds / limit` after the one before it.
+
+        Returns 0.0, or the seconds until there is a place. So `limit` may pass at once, and no more than `limit` in
+        `seconds` in the long run. A clock that goes back neither frees places nor keeps anybody waiting.
+        """
         ...
 
     async def set_cap(self, scope: str, most: int | None) -> None:
@@ -59,12 +63,16 @@ class Backend(Protocol):
     async def reserve(self, call: str, most: int, scopes: Sequence[str], seconds: float) -> None:
         """Set `most` aside in all `scopes`, or in none. Raises LimitHit (`budget`) where a cap would be passed.
 
-        What is not settled within `seconds` counts as spent, in full; settled later, it is corrected, once.
+        What is not settled within `seconds` counts as spent, in full; settled later, it is corrected, once. A second
+        reservation for the same call changes nothing, and a caller who is cancelled leaves nothing aside.
         """
         ...
 
     async def settle(self, call: str, spent: int) -> None:
-        """Replace what was set aside for `call` by what was spent. A second settlement changes nothing."""
+        """Replace what was set aside for `call` by what was spent, on the day on which it was set aside.
+
+        A second settlement changes nothing. It arrives although its caller is cancelled in the meantime.
+        """
         ...
 
     async def spending(self, scope: str, day: str | None = None) -> Spent:
@@ -86,7 +94,7 @@ class Backend(Protocol):
         ...
 
     async def version(self, tag: str) -> int:
-        """A number that grows whenever an entry with `tag` is stored or forgotten."""
+        """A number that grows whenever an entry with `tag` is stored or forgotten, and at times besides."""
         ...
 
     async def forget(self, tag: str) -> int:
