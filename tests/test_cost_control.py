@@ -4,7 +4,7 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from patterns import backend, complete_assistant, ledger
 from patterns.cost_control import kill_switch, rate_key, rate_limited, recorded
+from patterns.course import exercises
 from patterns.errors import LimitHit, ProviderError
 from patterns.events import (
     Answer,
@@ -187,3 +188,79 @@ def test_nothing_that_a_client_writes_is_in_the_key(text: str, request_id: str, 
 def test_two_people_never_share_a_key(one: tuple[str, str], other: tuple[str, str]) -> None:
     keys = {rate_key(User(id, tenant), 5, 60) for tenant, id in (one, other)}
     assert len(keys) == len({one, other})
+
+
+# the exercises of the notebook
+
+
+def blended(stays: float, small: float, large: float) -> float:
+    return small + (1 - stays) * large
+
+
+class Budget:
+    """A right solution of the second exercise; the wrong ones below change a line of it."""
+
+    def __init__(self, cap: float) -> None:
+        self.cap, self.spent, self.reserved = cap, 0.0, 0.0
+
+    def room(self, most: float) -> bool:
+        return self.spent + self.reserved + most <= self.cap
+
+    async def spend(self, most: float, call: Callable[[], Awaitable[float]]) -> float:
+        if not self.room(most):
+            raise LimitHit("The budget is used up.", "Wait for tomorrow.", "budget")
+        self.reserved += most
+        cost = 0.0
+        try:
+            cost = await call()
+        finally:
+            self.reserved -= most
+            self.spent += cost
+        return cost
+
+
+class Checks(Budget):
+    def room(self, most: float) -> bool:
+        return self.spent + most <= self.cap
+
+
+class KeepsAll(Budget):
+    async def spend(self, most: float, call: Callable[[], Awaitable[float]]) -> float:
+        cost = await super().spend(most, call)
+        self.spent += most - cost
+        return cost
+
+
+class NeverRuns(Budget):
+    def room(self, most: float) -> bool:
+        return False
+
+
+class ForgetsFailures(Budget):
+    async def spend(self, most: float, call: Callable[[], Awaitable[float]]) -> float:
+        try:
+            return await super().spend(most, call)
+        except ValueError:
+            self.spent += most
+            raise
+
+
+@pytest.mark.parametrize(
+    ("name", "solution", "said"),
+    [
+        ("blended", blended, "✓"),
+        ("blended", lambda stays, small, large: stays * small + (1 - stays) * large, "Not yet: blended(0.9"),
+        ("blended", lambda stays, small, large: None, "Not yet"),
+        ("budget", Budget, "✓"),
+        ("budget", Checks, "of 50 calls at once 50 ran"),
+        ("budget", KeepsAll, "give back what was not used"),
+        ("budget", NeverRuns, "must run"),
+        ("budget", ForgetsFailures, "must be given back"),
+    ],
+    ids=["right", "no waste", "nothing", "holds", "checks only", "keeps all", "never runs", "forgets failures"],
+)
+async def test_the_exercises_tell_right_from_wrong(
+    name: str, solution: object, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await exercises.check(name, solution)
+    assert said in capsys.readouterr().out

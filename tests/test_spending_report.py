@@ -13,9 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from patterns import alerts, budgets, calls, ledger
+from patterns import alerts, budgets, calls, ledger, levers
+from patterns.confidence import Bin
+from patterns.course import cost_control_charts
+from patterns.course.dashboard import Dashboard, WhatIf
 from patterns.events import Turn, answer
 from patterns.ledger import Call, Ledger, Request
+from patterns.levers import Levers, Traffic, cascade_ratio
+from patterns.models import Tier
 from patterns.spending_report import DAY, Day, burndown, compared, date_of, days, invented, text
 
 Dial = Callable[..., None]
@@ -204,3 +209,72 @@ async def test_nothing_that_an_agent_spends_is_left_out(with_library: Path, turn
     today = days(count=1)[0]
     assert end.cost_usd and today.dollars >= end.cost_usd > 0
     assert today.dollars == pytest.approx(ledger.total(ledger.default().calls()))
+
+
+# levers
+
+SMALL = Tier("small", "s", 0.25, 0.025, 1.0, {})
+LARGE = Tier("large", "l", 2.0, 0.2, 8.0, {})
+SHARE = st.floats(0, 0.95)
+
+
+@pytest.mark.parametrize(
+    ("stays", "price_ratio", "wasted", "ratio"),
+    [(0.9, 30, True, 7.5), (0.9, 30, False, 7.69), (0.9, 3.5, True, 2.593), (1, 30, True, 30), (0, 30, True, 0.968)],
+)
+def test_the_ratio_of_a_cascade(stays: float, price_ratio: float, wasted: bool, ratio: float) -> None:
+    assert cascade_ratio(stays, price_ratio, wasted) == pytest.approx(ratio, rel=1e-3)
+
+
+@given(SHARE, SHARE, SHARE)
+def test_a_cache_and_a_cascade_save_less_than_their_product(cache: float, cascade: float, easy: float) -> None:
+    given_ = (Traffic(easy=easy), Levers(cache=cache, cascade=cascade), SMALL, LARGE)
+    assert levers.together(*given_) >= levers.multiplied(*given_) - 1e-9
+
+
+@given(SHARE, SHARE)
+def test_savings_on_two_parts_of_a_prompt_add_up(trim: float, prompt_cache: float) -> None:
+    given_ = (Traffic(), Levers(trim=trim, prompt_cache=prompt_cache), SMALL, LARGE)
+    single = levers.alone(*given_)
+    assert levers.together(*given_) == pytest.approx(single["trim"] + single["prompt_cache"] - 1)
+
+
+@given(st.builds(Levers, SHARE, SHARE, SHARE, SHARE))
+def test_what_is_left_is_something_and_only_a_cascade_can_cost_more(pulled: Levers) -> None:
+    left = levers.together(Traffic(), pulled, SMALL, LARGE)
+    assert left > 0 and (left <= 1 or pulled.cascade < 0.2)
+
+
+def test_a_price_that_is_not_known_is_no_zero() -> None:
+    with pytest.raises(ValueError, match="not known"):
+        levers.cost(Traffic(), Levers(), SMALL, Tier("large", "l", None, None, None, {}))
+
+
+# the dashboard
+
+
+def test_the_dashboard_shows_the_report_and_escapes_the_names_in_it() -> None:
+    week = [Day("2026-11-01"), Day("2026-11-02", (call(tenant="<b>shop</b>"),), (request(),))]
+    board = Dashboard(week, [alerts.Cap("tenant:<i>", 1.0, 0.9)])
+    assert repr(board) == text(week, [alerts.Cap("tenant:<i>", 1.0, 0.9)])
+    table = board.children[0].value  # pyright: ignore[reportAttributeAccessIssue]
+    assert "&lt;b&gt;shop" in table and "<b>shop" not in table
+    gauge, label = board.children[1].children  # pyright: ignore[reportAttributeAccessIssue]
+    assert gauge.value == 0.9 and label.value.startswith("! ")
+
+
+def test_the_sliders_move_the_arithmetic() -> None:
+    panel = WhatIf(SMALL, LARGE)
+    dear = panel.outcome()
+    assert "nothing yet" in dear and panel.levers == Levers()
+    panel.set(cache=0.3, cascade=0.8)
+    assert panel.levers == Levers(cache=0.3, cascade=0.8) and panel.outcome() != dear
+    assert panel.outcome() in repr(panel) and "multiplied" in panel.outcome()
+
+
+def test_the_charts_say_in_words_what_they_show(capsys: pytest.CaptureFixture[str]) -> None:
+    cost_control_charts.burndown([(0.0, 1.0), (12.0, 0.5), (20.0, 0.1)], 1.0, "A cap")
+    cost_control_charts.reliability({"the curve": [Bin(0.6, 0.5, 9), Bin(0.9, 1.0, 9)]}, "Kept its word")
+    said = capsys.readouterr().out
+    assert "from $1.00 to $0.10 at the end; the alert comes at hour 20.0" in said
+    assert "said 0.90 was 1.00" in said
