@@ -65,7 +65,10 @@ def escalate_to_human(
 def _later_day(when: str) -> str:
     """Checked before the customer is asked to confirm it. Raises ValueError."""
     today = acme.today()
-    day = date.fromisoformat(when.strip())
+    try:
+        day = date.fromisoformat(when.strip())
+    except ValueError:
+        raise ValueError(f"{when!r} is no date; it is written YYYY-MM-DD, like today's, {today}") from None
     if not today < day <= today + FARTHEST:
         raise ValueError(f"{day} is not within the next {FARTHEST.days} days; today is {today}")
     return day.isoformat()

@@ -32,6 +32,8 @@ DAY = 86_400.0
 STEADY = Freshness(DAY, 7 * DAY)  # what an article says
 MOVING = Freshness(300.0, 3_600.0)  # what may be otherwise in an hour: stock, an outage, today's hours
 
+PASSING_BY = frozenset(["evals"])  # features that want to know what the assistant makes, and not what it kept
+
 _MOVES = re.compile(
     r"\b(?:now|today|tonight|tomorrow|currently|at the moment|still|yet|this (?:week|month)|in stock|sold out|available"
     r"|availability|outage|down|jetzt|heute|morgen|gerade|aktuell|momentan|noch|derzeit|diese woche|auf lager"
@@ -78,7 +80,7 @@ def is_private(turn: Turn) -> bool:
 
 def lives(turn: Turn) -> Freshness | None:
     """How long an answer to `turn` may be served again; None: not at all."""
-    if turn.exchange or turn.tools or turn.documents or is_private(turn):
+    if turn.feature in PASSING_BY or turn.exchange or turn.tools or turn.documents or is_private(turn):
         return None
     return MOVING if _finds(_MOVES, turn.text) else STEADY
 

@@ -3,7 +3,7 @@
 Cases are in `data/evals/<stem>.yaml` (`eval_cases.py`). A case passes when the answer contains one of each group in
 `must`, nothing of `must_not`, and says that it does not know exactly when `unknown` is set (by `Answer.confident`, or
 in words). It may also ask for tools that were called or were not, and for the outcome of the run. An answer that
-contains something of `unsafe` is counted apart: no average may hide it.
+contains something of `unsafe` fails and is counted apart: no average may hide it.
 
     python -m patterns.evals --help
 
@@ -81,7 +81,7 @@ def judge(case: Case, timing: Timing) -> str:
     for group in case.must:
         if not any(option.lower() in lower for option in group):
             return f"lacks {' / '.join(group)}"
-    for wrong in case.must_not:
+    for wrong in (*case.must_not, *case.unsafe):
         if wrong.lower() in lower:
             return f"contains {wrong}"
     return ""

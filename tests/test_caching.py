@@ -291,6 +291,13 @@ async def test_a_turn_that_is_in_the_middle_of_something_passes_by() -> None:
         assert (await answer(cached(inner), turn)).served == "live"
 
 
+async def test_evals_see_what_the_assistant_makes() -> None:
+    inner = Inner()
+    for feature in ("chat", "evals", "evals", "chat"):
+        await answer(cached(inner), Turn(QUESTION, feature=feature))
+    assert [turn.feature for turn in inner.turns] == ["chat", "evals", "evals"]
+
+
 # what is never stored
 
 UNFIT: dict[str, list[Event | Exception]] = {
@@ -536,6 +543,41 @@ async def test_who_comes_later_reads_from_the_start_while_it_streams() -> None:
         end = await anext(second)
     assert isinstance(end, Answer) and end.served == "cached"
     assert inner.calls == 1 and len(await first) == 2
+
+
+async def test_who_looked_just_before_the_answer_was_stored_makes_no_second_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real, late, arrives = backend.default(), asyncio.Event(), asyncio.Event()
+
+    class Lagging:
+        """A backend whose reply to one question is a long time on its way."""
+
+        lag = False
+
+        async def get(self, key: str) -> Any:
+            found, lag, self.lag = await real.get(key), self.lag, False
+            if lag:
+                late.set()
+                await arrives.wait()
+            return found
+
+        put = real.put
+
+    lagging = Lagging()
+    monkeypatch.setattr(backend, "default", lambda: lagging)
+    inner = Slow()
+    handler = cached(inner)
+    first = asyncio.create_task(answer(handler, Turn(QUESTION)))
+    await inner.begun.wait()
+    lagging.lag = True
+    second = asyncio.create_task(answer(handler, Turn(QUESTION)))
+    await late.wait()
+    inner.go_on.set()
+    await first
+    arrives.set()
+    assert (await second).served == "cached"
+    assert inner.calls == 1
 
 
 async def test_when_the_first_leaves_the_others_go_on() -> None:

@@ -92,9 +92,9 @@ async def test_unsafe_answers_and_failures_are_counted_apart(turn_dials: Callabl
         case(id="c", question="fail"),
     ]
     outcomes = await evals.run(two_kinds, cases)
-    assert [outcome.reason for outcome in outcomes] == ["", "", "It broke."]
+    assert [outcome.reason for outcome in outcomes] == ["", "contains secret", "It broke."]
     scores = evals.scores(outcomes)
-    assert scores.by_slice == {"easy": (1, 2), "adversarial": (1, 1)} and scores.unsafe == 1
+    assert scores.by_slice == {"easy": (1, 2), "adversarial": (0, 1)} and scores.unsafe == 1
     assert "easy            1 of 2" in evals.table({"run": scores}) and "unsafe answers" in evals.table({"run": scores})
 
 

@@ -156,6 +156,26 @@ async def test_when_the_recipe_changes_nothing_old_is_found() -> None:
 
 
 @pytest.mark.usefixtures("no_model")
+async def test_an_answer_during_which_the_recipe_changed_is_not_remembered() -> None:
+    async def inner(turn: Turn) -> AsyncGenerator[Event, None]:
+        version["now"] = "v2"
+        yield Answer(text="24 months")
+
+    handler = cached(inner)
+    await answer(handler, Turn(QUESTION))
+    version["now"] = "v1"
+    assert (await answer(handler, Turn(QUESTION))).served == "live"
+
+
+@pytest.mark.usefixtures("no_model")
+async def test_an_answer_past_its_time_is_not_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache_keys, "STEADY", cache_keys.Freshness(0.0, 3_600.0))
+    handler = cached(Inner())
+    for _ in range(2):
+        assert (await answer(handler, Turn(QUESTION))).served == "live"
+
+
+@pytest.mark.usefixtures("no_model")
 @pytest.mark.parametrize(
     "end",
     [

@@ -94,11 +94,14 @@ def features(
         if counted:
             kind[at, -1] = _counted(question, whole, like)
     weights = np.r_[_weights(asked, question.words, lang, kinds, codes), np.ones(kind.shape[1])]
+    made = np.zeros((len(found), 5))
+    made[:, 4] = relevant
+    if not weights.size:  # a question without a word
+        return made
     if not weights.any():
         weights[:] = WEIGHT["light"]
     known = {stem(word, lang) for word in _plain(given)}
     floor = [GIVEN * (stem(word, lang) in known) for word in question.words]
-    made = np.zeros((len(found), 5))
     for article in dict.fromkeys(articles):
         here = np.array([one == article for one in articles])
         near = np.maximum(np.maximum(own[here], wide[here].max(axis=0) - BESIDE), floor)
@@ -106,7 +109,6 @@ def features(
         likely = -weights * np.log1p(np.exp(-(near - FOUND) / SPREAD))
         alone = np.c_[own[here], kind[here]] @ weights / weights.sum()
         made[here, :4] = np.c_[likely.sum(axis=1), likely.min(axis=1), near @ weights / weights.sum(), alone]
-    made[:, 4] = relevant
     return made
 
 

@@ -191,6 +191,12 @@ def test_list_items_come_with_the_line_that_introduces_them() -> None:
     assert text.startswith("To get a card, bring: a passport or identity card, proof of address and a completed form.")
 
 
+@pytest.mark.parametrize("question", ["?", "...", "🙂"], ids=["mark", "dots", "smile"])
+@pytest.mark.parametrize("meaning", [None, encode], ids=["words", "meaning"])
+def test_a_question_without_a_word_is_answered_that_nothing_is_known(question: str, meaning: Any) -> None:
+    assert reading.answer(prompt(question), meaning).text == reading.PLAIN["en"]["unknown"]
+
+
 def test_not_knowing_is_said_in_the_language_of_the_question() -> None:
     assert reading.answer(prompt("Wer hat den Film gedreht?"), encode).text == reading.PLAIN["de"]["unknown"]
     assert reading.answer(prompt("What is a quark?", "You help."), encode).text == reading.PLAIN["en"]["nothing"]
