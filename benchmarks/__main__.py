@@ -25,6 +25,7 @@ ROWS = {
     "8": "spending",
     "9": "imports",
     "10": "embeddings",
+    "11": "cascade",
     "13": "notebooks",
     "banking77": "banking77",
 }

@@ -70,7 +70,7 @@ def agent(
                 yield run.ended(run.answer)
                 return
             except PatternsError as error:
-                if _for_developers(error):
+                if _not_of_the_run(error):
                     raise
                 stop = error
             if run.shown:
@@ -134,7 +134,7 @@ class Run:
                     if isinstance(event, Answer):
                         return event
         except PatternsError as error:
-            if _for_developers(error):
+            if _not_of_the_run(error):
                 raise
         return None
 
@@ -244,9 +244,10 @@ STOPPED = {
 }
 
 
-def _for_developers(error: PatternsError) -> bool:
-    """A wrong key or a full disk: for whoever runs this, not for the customer."""
-    return isinstance(error, CallerError) and error.code not in ("context_too_long", "bad_request")
+def _not_of_the_run(error: PatternsError) -> bool:
+    """A wrong key, a full disk, a budget of the day, a switch that is off: this run can go on when that is mended."""
+    for_developers = isinstance(error, CallerError) and error.code not in ("context_too_long", "bad_request")
+    return for_developers or error.code in ("budget", "switched_off")
 
 
 def _key(call: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,7 +25,7 @@ from . import acme, acme_tools, calls, metrics, models, retrieval, state, store
 from .chunking import Chunk, sections
 from .errors import CallerError
 from .events import Answer, Document, Event, Handler, Layer, Reset, Status, TextDelta, Turn
-from .index import Index
+from .index import Embed, Index
 from .retrieval import Reranker
 from .tools import tool
 
@@ -59,8 +60,15 @@ def retrieve(
             yield Status("searching")
             question = retrieval.rewrite(turn.text, turn.history)
             reranker = _reranker(turn) if rerank else None
+            index, since = await open_index(), fresh_since()
             found = await retrieval.search(
-                await open_index(), question, turn.user, keep=keep, reranker=reranker, updated_since=fresh_since()
+                index,
+                question,
+                turn.user,
+                keep=keep,
+                reranker=reranker,
+                updated_since=since,
+                embed=_charged(index, turn),
             )
             best = max((one.similarity or 0.0 for one in found), default=0.0)
             documents = tuple(as_document(one.chunk) for one in found) if best >= near_enough else ()
@@ -162,6 +170,14 @@ def _open(folder: Path) -> Index:
     return Index(folder, calls.embed, _embedding_model())
 
 
+def _charged(index: Index, turn: Turn) -> Embed:
+    """How the index embeds, charged to the turn where that is a call to our provider."""
+    if index.embed is not calls.embed:
+        return index.embed
+    user = turn.user
+    return partial(calls.embed, trace_id=turn.trace_id, feature=turn.feature, tenant=user.tenant, user=user.id)
+
+
 def _embedding_model() -> str:
     chosen = models.provider()
     return f"{chosen.name}/{chosen.tier('embed').model}"
@@ -176,7 +192,8 @@ async def search_help(
     query: Annotated[str, Field(description="What to look for, in a few words.")], turn: Turn
 ) -> list[dict[str, str]]:
     """Search the help centre: shipping, returns, refunds, warranty, plans, error codes, devices, how to do things."""
-    found = await retrieval.search(await acme_index(), query, turn.user, keep=3, updated_since=fresh_since())
+    index, since = await acme_index(), fresh_since()
+    found = await retrieval.search(index, query, turn.user, keep=3, updated_since=since, embed=_charged(index, turn))
     if not found:
         raise CallerError("The help centre has nothing about that.", "Try other words, or say so.", "not_found")
     return [{"id": one.chunk.id, "title": one.chunk.title, "text": one.chunk.text} for one in found]

@@ -21,7 +21,7 @@ from . import metrics
 from .chunking import Chunk
 from .errors import ProviderError
 from .events import Message, User
-from .index import Hit, Index, Scope
+from .index import Embed, Hit, Index, Scope
 from .ranking import SEARCH_K, fuse, interval, ndcg_at, recall_at, reciprocal_rank
 from .rerankers import (
     Reranker,
@@ -76,11 +76,13 @@ async def search(
     lang: str | None = None,
     updated_since: date | None = None,
     mode: Mode = "hybrid",
+    embed: Embed | None = None,
 ) -> list[Found]:
     """The `keep` chunks that answer best, best first, among those that `user` may see.
 
     Each search gives up to `candidates` chunks. `parts` are searched for as well, each by itself (`decompose`).
     `lang` None: in the user's own language; when fewer than `keep` chunks are found in it, in any, the own one first.
+    `embed` None: as the index does it; another function has to use the same model.
     A reranker that fails or hangs is logged and counted (`rerank.failed`), and the order of the search stands.
 
     Raises CallerError, and ProviderError when the question cannot be embedded.
@@ -88,8 +90,7 @@ async def search(
     texts = [text for text in (question, *parts) if text.strip()]
     if not texts:
         return []
-    # The index's own model: a vector of another one would be compared with what it has nothing in common with.
-    vectors = list(await index.embed(texts)) if mode != "words" else []
+    vectors = list(await (embed or index.embed)(texts)) if mode != "words" else []
     texts = texts if mode != "vectors" else []
     scope = replace(Scope.of(user), lang=lang or user.language, updated_since=updated_since)
     listed = _fused(index, texts, vectors, scope, candidates)

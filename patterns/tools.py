@@ -150,7 +150,9 @@ def check(name: str, arguments: dict[str, Any] | str, tools: Sequence[Tool]) -> 
     try:
         return found, found.arguments.model_validate(arguments)
     except ValidationError as error:
-        wrong = "; ".join(": ".join([*map(str, one["loc"]), one["msg"].removeprefix("Value error, ")]) for one in error.errors()[:3])
+        wrong = "; ".join(
+            ": ".join([*map(str, one["loc"]), one["msg"].removeprefix("Value error, ")]) for one in error.errors()[:3]
+        )
         return failed("invalid_arguments", f"{wrong}.", "Correct the arguments, or ask the customer for them.")
     except Exception:
         log.exception("A validator of the tool %s failed.", found.name)

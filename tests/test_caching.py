@@ -18,7 +18,7 @@ from patterns import acme, backend, cache_keys, caching, metrics, models, single
 from patterns.cache_keys import Freshness
 from patterns.chunking import sections
 from patterns.core import model_call, support_prompt
-from patterns.course import control
+from patterns.course import control, exercises
 from patterns.documents import Article
 from patterns.errors import CallerError, PatternsError, ProviderError
 from patterns.events import (
@@ -669,3 +669,63 @@ async def test_nothing_stays_in_the_air() -> None:
         flight, ours = flights.board("key", lambda inner=inner: inner(Turn(QUESTION)))
         await asyncio.gather(collect(flight.read(ours)), return_exceptions=True)
         assert not flights._flying
+
+
+# the exercises of notebook 07
+
+
+def plain_key(turn: Turn, recipe: str) -> str:
+    user = turn.user
+    said = "".join(message.text for message in turn.history)
+    return f"{recipe}{turn.text}{user.tenant}{sorted(user.scopes)}{user.language}{said}"
+
+
+def no_flight() -> Any:
+    async def once(key: str, make: Callable[[], Awaitable[str]]) -> str:
+        return await make()
+
+    return once
+
+
+def unshielded() -> Any:
+    flying: dict[str, asyncio.Future[str]] = {}
+
+    async def once(key: str, make: Any) -> str:
+        if key not in flying:
+            flying[key] = asyncio.ensure_future(make())
+            flying[key].add_done_callback(lambda _: flying.pop(key))
+        return await flying[key]
+
+    return once
+
+
+def never_lands() -> Any:
+    flying: dict[str, asyncio.Future[str]] = {}
+
+    async def once(key: str, make: Any) -> str:
+        if key not in flying:
+            flying[key] = asyncio.ensure_future(make())
+        return await asyncio.shield(flying[key])
+
+    return once
+
+
+WRONG: list[tuple[str, Any, str]] = [
+    ("cache_key", lambda turn, recipe: turn.text, "another tenant: that may be another answer"),
+    ("cache_key", lambda turn, recipe: str(turn), "another customer with the same rights"),
+    ("cache_key", lambda turn, recipe: f"{turn.user.tenant} {turn.text}", "another plan"),
+    ("cache_key", lambda turn, recipe: plain_key(turn, ""), "another recipe"),
+    ("cache_key", plain_key, "the question 'ab' of tenant 'c'"),
+    ("one_flight", no_flight, "made 51 calls"),
+    ("one_flight", unshielded, "others were left without an answer"),
+    ("one_flight", never_lands, "the next caller begins a new one"),
+]
+
+
+@pytest.mark.parametrize(("name", "solution", "said"), WRONG)
+async def test_a_wrong_solution_hears_what_was_seen(
+    capsys: pytest.CaptureFixture[str], name: str, solution: Any, said: str
+) -> None:
+    await exercises.check(name, solution)
+    line = capsys.readouterr().out
+    assert line.startswith("○ Not yet") and said in line
