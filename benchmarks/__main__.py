@@ -22,6 +22,8 @@ ROWS = {
     "3": "structured_output",
     "5": "retrieval",
     "retrieval": "cranfield",
+    "6": "caching",
+    "7": "false_hits",
     "8": "spending",
     "9": "imports",
     "10": "embeddings",

@@ -53,11 +53,9 @@ class Partition:
 
     def nearest(self, question: str, vector: "np.ndarray", threshold: float) -> Entry | None:
         """The entry of the nearest question at or above `threshold` from which nothing tells `question` apart."""
-        import numpy as np
-
         if self.matrix is None or self.matrix.shape[1] != len(vector):
             return None
-        cosines = np.vecdot(self.matrix, vector)
+        cosines = self.matrix @ vector
         for place in _best_first(cosines, threshold):
             if difference(question, self.questions[place]) is None:
                 return self.entries[place]
