@@ -97,10 +97,9 @@ async def reserved(most: float | None, labels: Mapping[str, str]) -> AsyncGenera
 
 
 async def _refuse_unpriced(charged: Sequence[str]) -> None:
-    for scope in charged:
-        if (await backend.default().spending(scope)).cap is not None:
-            raise LimitHit(
-                f"{scope} has a budget, and the price of this model is not known.",
-                "Take the cap away, or choose a model whose price is known.",
-                "budget",
-            )
+    if scope := await backend.default().capped(charged):
+        raise LimitHit(
+            f"{scope} has a budget, and the price of this model is not known.",
+            "Take the cap away, or choose a model whose price is known.",
+            "budget",
+        )

@@ -132,10 +132,15 @@ PROBES: Mapping[str, Callable[[Labelled], Labelled]] = {
 
 
 async def bias(judge: Judge, labelled: Sequence[Labelled], concurrency: int = CONCURRENT) -> dict[str, Difference]:
-    """By probe, how much more the judge passes when only that is changed. Unjudged answers are left out."""
+    """By probe, how much more the judge passes when only that is changed. Unjudged answers are left out.
+
+    A judge that is not shown the documents cannot be swayed by their order, and is not asked.
+    """
     plain = await judge_all(judge, labelled, concurrency)
     found = {}
     for name, changed in PROBES.items():
+        if "documents" in name and "documents" not in judge.reads:
+            continue
         swayed = await judge_all(judge, [changed(one) for one in labelled], concurrency)
         kept = [
             (first.passed, second.passed)

@@ -88,7 +88,7 @@ class Change:
         worse = f"{self.difference.worse} {'case' if self.difference.worse == 1 else 'cases'} worse"
         if not self.difference.worse + self.difference.better:
             return f"{change}, the same cases"
-        noise = "beyond the noise" if self.difference.real else "inside the noise, no difference"
+        noise = "beyond the noise" if self.difference.real else "inside the noise, no difference shown"
         return f"{change}; {worse}, {self.difference.better} better: {noise}"
 
 

@@ -137,6 +137,21 @@ async def test_a_general_cap_is_of_each_that_has_none_of_its_own(engine: Engine)
     assert (await store.spending("all")).cap is None
 
 
+async def test_whether_there_is_a_cap_can_be_asked_for_all_scopes_at_once(engine: Engine) -> None:
+    store, asked = engine.open(), ("all", "feature:chat", "tenant:a", "user:a/1")
+    assert await store.capped(asked) is None and await store.capped(()) is None
+    await store.set_cap("tenant:b", 10)
+    await store.set_cap("tenant", 10)
+    assert await store.capped(asked) is None
+    await store.set_cap("user:*", 0)
+    assert await store.capped(asked) == "user:a/1"
+    await store.set_cap("tenant:a", 5)
+    assert await store.capped(asked) == "tenant:a"
+    await store.set_cap("tenant:a", None)
+    await store.set_cap("user:*", None)
+    assert await store.capped(asked) is None
+
+
 async def test_a_call_is_reserved_once_and_settled_once(engine: Engine) -> None:
     store = engine.open()
     for _ in range(2):

@@ -51,7 +51,7 @@ def test_a_drop_inside_the_noise_still_stops_and_says_so() -> None:
     gate = compare(baseline(run(before)), run(after))
     assert gate.changes[0].dropped and not gate.changes[0].difference.real
     (said,) = gate.regressions
-    assert said == "all cases: 90% to 70%; 6 cases worse, 2 better: inside the noise, no difference"
+    assert said == "all cases: 90% to 70%; 6 cases worse, 2 better: inside the noise, no difference shown"
 
 
 def test_a_small_drop_goes_through() -> None:

@@ -7,13 +7,14 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from patterns.errors import CallerError
 from patterns.ledger import Ledger, total
 
-CALL = {
+CALL: dict[str, Any] = {
     "trace_id": "t",
     "feature": "chat",
     "tenant": "acme-home",

@@ -60,6 +60,10 @@ class Backend(Protocol):
         """What `scope` may spend a day; None: no cap. "tenant:*" is the cap of each tenant that has none of its own."""
         ...
 
+    async def capped(self, scopes: Sequence[str]) -> str | None:
+        """The first of `scopes` that has a cap, of its own or as one of its kind; None while none has."""
+        ...
+
     async def reserve(self, call: str, most: int, scopes: Sequence[str], seconds: float) -> None:
         """Set `most` aside in all `scopes`, or in none. Raises LimitHit (`budget`) where a cap would be passed.
 

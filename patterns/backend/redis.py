@@ -59,6 +59,13 @@ class Redis:
         else:
             await finish(self._exchange(self._redis.hset, "patterns:caps", scope, str(most)))
 
+    async def capped(self, scopes: Sequence[str]) -> str | None:
+        if not scopes:
+            return None
+        asked = [name for scope in scopes for name in (scope, f"{scope[: scope.find(':') + 1]}*")]
+        found = await finish(self._exchange(self._redis.hmget, "patterns:caps", asked))
+        return next((scope for scope, *caps in zip(scopes, found[::2], found[1::2], strict=True) if any(caps)), None)
+
     async def reserve(self, call: str, most: int, scopes: Sequence[str], seconds: float) -> None:
         asked = json.dumps(list(dict.fromkeys(scopes)))
         making = keep(self._script("reserve", call, most, asked, seconds, DAYS_KEPT * 86400))

@@ -50,6 +50,10 @@ LEFT JOIN caps AS own ON own.scope = asked.value
 LEFT JOIN caps AS general ON general.scope = substr(asked.value, 1, instr(asked.value, ':')) || '*'
 LEFT JOIN spent ON spent.day = ? AND spent.scope = asked.value
 """
+_CAPPED = """
+SELECT asked.value FROM json_each(?) AS asked JOIN caps
+ON caps.scope IN (asked.value, substr(asked.value, 1, instr(asked.value, ':')) || '*') ORDER BY asked.key LIMIT 1
+"""
 _SET_ASIDE = """
 INSERT INTO spent SELECT ?, value, 0, ? FROM json_each(?) WHERE true
 ON CONFLICT DO UPDATE SET reserved = reserved + excluded.reserved
@@ -91,6 +95,10 @@ class SQLite:
                 db.execute("INSERT INTO caps VALUES (?, ?)", (scope, most))
 
         await self._file.write(work)
+
+    async def capped(self, scopes: Sequence[str]) -> str | None:
+        rows = await self._file.read(_CAPPED, json.dumps(list(scopes)))
+        return rows[0][0] if rows else None
 
     async def reserve(self, call: str, most: int, scopes: Sequence[str], seconds: float) -> None:
         charged = json.dumps(list(dict.fromkeys(scopes)))

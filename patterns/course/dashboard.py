@@ -21,7 +21,7 @@ STYLE = """<style>
 .spending{border-collapse:collapse;color:var(--jp-ui-font-color1,#222)}
 .spending td,.spending th{padding:.15em .9em .15em 0;text-align:right;font-variant-numeric:tabular-nums}
 .spending td:first-child,.spending th:first-child{text-align:left}
-.spending caption{text-align:left;font-weight:600;padding-bottom:.3em}
+.spending caption{text-align:left;white-space:nowrap;font-weight:600;padding-bottom:.3em}
 </style>"""
 
 
@@ -72,7 +72,14 @@ class WhatIf(PlainText, ipywidgets.VBox):
     def __init__(self, small: Tier, large: Tier, traffic: Traffic | None = None) -> None:
         self._tiers, self._traffic = (small, large), traffic or Traffic()
         self.sliders = {
-            name: ipywidgets.FloatSlider(value=0, min=0, max=0.95, step=0.05, description=name.replace("_", " "))
+            name: ipywidgets.FloatSlider(
+                value=0,
+                min=0,
+                max=0.95,
+                step=0.05,
+                description=name.replace("_", " "),
+                style={"description_width": "7em"},
+            )
             for name in levers.NAMES
         }
         self._said = ipywidgets.HTML()
