@@ -1,14 +1,14 @@
 """The baseline, the gate, and the command that ends with 0, 1 or 2."""
 
 import json
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from patterns import complete_assistant, eval_command, eval_gate
+from patterns import acme, complete_assistant, eval_command, eval_gate, evals
 from patterns.errors import CallerError
 from patterns.eval_cases import Case
 from patterns.eval_gate import WHOLE, Baseline, baseline_of, compare
@@ -224,3 +224,13 @@ def test_a_run_with_gaps_is_no_baseline(
     assert "1 of 3 cases could not be run: It is down." in capsys.readouterr().err
     assert command(tmp_path, *kept) == 1  # to a customer a failure is a bad answer
     assert "could not be run 1" in capsys.readouterr().out
+
+
+async def test_the_whole_assistant_is_no_worse_than_when_it_was_last_found_good(
+    with_library: Path, turn_dials: Callable[..., None]
+) -> None:
+    """The gate itself, on every change. What it was found good with is kept by `--update-baseline`."""
+    cases = evals.load("evals")
+    outcomes = await evals.run(complete_assistant.build(), cases)
+    gate = compare(eval_gate.read(acme.data_folder() / "evals" / "baseline.json"), outcomes)
+    assert gate.compared == len(cases) and gate.regressions == [], gate.report()
