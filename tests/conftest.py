@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
         if name.startswith(("OPENAI_", "PATTERNS_MODEL_", "OLLAMA_")) or name in PATTERNS:
             monkeypatch.delenv(name)
     monkeypatch.setenv("PATTERNS_STATE", str(tmp_path / "state"))
+    # The stand-in keeps dials and log by key, and of the log only the latest requests.
+    monkeypatch.setattr(models, "_STANDIN_KEY", f"standin-{uuid.uuid4().hex[:12]}")
     yield tmp_path / "state"
     store.close_under(tmp_path)
 
