@@ -30,6 +30,7 @@ ROWS = {
     "11": "cascade",
     "13": "notebooks",
     "banking77": "banking77",
+    "routing": "knn_routing",
 }
 LATEST = Path(__file__).parent / "results" / "latest.json"
 WIDTH = 118

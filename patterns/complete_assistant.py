@@ -64,6 +64,7 @@ CHAPTERS = (
     "evals",
     "caching",
     "cost_control",
+    "embeddings_search",
 )
 
 # The whole assistant, in the order in which a request meets its layers.
