@@ -22,12 +22,15 @@ def test_build_knows_its_patterns_and_names_them_in_its_error() -> None:
         complete_assistant.build(through="telepathy")
 
 
+WITHOUT_LAYERS = {"evals", "embeddings_search"}
+
+
 def test_every_storey_belongs_to_a_pattern_and_is_replaced_by_a_later_one() -> None:
     order = complete_assistant.CHAPTERS
     for storey in complete_assistant.HOUSE:
         assert storey.since in order
         assert not storey.until or order.index(storey.until) > order.index(storey.since)
-    assert {storey.since for storey in complete_assistant.HOUSE} == set(order) - {"evals", "embeddings_search"}  # no layers
+    assert {storey.since for storey in complete_assistant.HOUSE} == set(order) - WITHOUT_LAYERS
 
 
 QUESTIONS = {
