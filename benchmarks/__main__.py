@@ -28,6 +28,7 @@ ROWS = {
     "9": "imports",
     "10": "embeddings",
     "11": "cascade",
+    "12": "fault_drill",
     "13": "notebooks",
     "banking77": "banking77",
     "routing": "knn_routing",
