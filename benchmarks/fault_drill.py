@@ -145,8 +145,7 @@ async def load(handler: Handler, out: tuple[str, ...], cached: int = 0) -> tuple
     for turn in turns:
         since = time.time()
         served.add((await answer(handler, turn)).served)
-        # The log keeps the latest thousand, so it is read after each request.
-        calls += sum(entry["started"] >= since for entry in await control.settled_log())
+        calls += await control.requests_since(since)
     assert calls, "the provider was asked nothing, so this measures nothing"
     _fast()
     return calls / REQUESTS, served

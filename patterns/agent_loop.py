@@ -5,8 +5,9 @@ The two layers that notebook 05 puts around the assistant:
     agent       step after step: ask the model, run its tools, hand back the results, until it answers or must stop
     bounded     directly around the model call: refuses the call that would pass a cap (see `bounds.py`)
 
-Every run ends with an Answer whose `outcome` is one of success, partial, failure, human_handoff, limit_hit. A run is
-saved after every step (see `checkpoints.py`); `resume_run` goes on with one whose process died.
+Every run ends with an Answer whose `outcome` is one of success, partial, failure, human_handoff, limit_hit. Only what
+is no matter of this run goes out as an error: a wrong key, a full disk, a budget of the day, a switch that is off. A run
+is saved after every step (see `checkpoints.py`); `resume_run` goes on with one that was stopped, or whose process died.
 """
 
 import json

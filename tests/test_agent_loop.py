@@ -20,8 +20,11 @@ from scripted import Broken, Chunks, Cut, Refused, scripted
 from patterns import (
     acme_tools,
     agent_loop,
+    backend,
     bounds,
+    budgets,
     checkpoints,
+    cost_control,
     ledger,
     models,
     rag,
@@ -111,6 +114,7 @@ def build(
         structured_output.structured(),
         streaming_ux.restart(),
         bounds.bounded(caps, MAX_TOKENS),
+        cost_control.kill_switch,
     )
 
 
@@ -327,6 +331,25 @@ async def test_a_wrong_key_is_the_developers_to_hear_of() -> None:
     async with scripted(Refused(401)) as provider:
         events = await collect(build()(Turn("Go.")))
     assert isinstance(events[-1], Failed) and events[-1].code == "wrong_key" and provider.requests == 1
+
+
+@pytest.mark.parametrize("stop", ["budget", "switched_off"])
+async def test_a_budget_or_a_switch_stops_a_run_that_can_go_on_afterwards(stop: str) -> None:
+    handler, turn = build(), Turn("Go.")
+    async with scripted([("look", {"what": "a"})], said("It is done.")) as provider:
+        seen = []
+        async with aclosing(handler(turn)) as events:
+            async for event in events:
+                seen.append(event)
+                if isinstance(event, ToolResult):  # between two steps
+                    await budgets.cap("all", 1.0 if stop == "budget" else None)  # nobody knows this model's price
+                    if stop == "switched_off":
+                        await backend.default().switch_off("all", "A drill.")
+        assert isinstance(seen[-1], Failed) and seen[-1].code == stop and provider.requests == 1
+        await budgets.cap("all", None)
+        await backend.default().switch_on("all")
+        rest = [event async for event in agent_loop.resume_run(handler, turn.trace_id, turn.user)]
+    assert ending(rest).text == "It is done." and provider.requests == 2 and not handed_over
 
 
 # pathologies

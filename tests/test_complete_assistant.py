@@ -73,6 +73,9 @@ async def test_what_was_answered_once_is_answered_again_without_a_call_and_writt
     assert (first.served, second.served) == ("live", "cached")
     assert not ledger.default().calls(trace_id=second.trace_id)
     assert ledger.total(ledger.default().calls(trace_id=first.trace_id)) > 0
+    made = ledger.default().calls(since=first.started)
+    assert {(call.tenant, call.user) for call in made} == {(ana.tenant, ana.id)}  # the vectors as well
+    assert sum(call.tier == "embed" for call in made) >= 2  # for the semantic cache, and for the search
 
 
 async def test_neither_a_budget_that_is_spent_nor_a_switch_that_is_off_lets_a_model_be_asked(

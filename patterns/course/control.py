@@ -65,6 +65,14 @@ async def settled_log(patience: float = 2.0) -> list[dict[str, Any]]:
         await asyncio.sleep(0.01)
 
 
+async def requests_since(moment: float) -> int:
+    """How many requests of this kernel have reached the provider since `moment` (Unix time).
+
+    The log keeps only the latest thousand, so its length says nothing about what is new.
+    """
+    return sum(entry["started"] >= moment for entry in await settled_log())
+
+
 def _ask(method: str, what: str, body: Any = None) -> Any:
     provider = models.provider()
     url = f"{provider.base_url.removesuffix('/v1')}/standin/{what}"
