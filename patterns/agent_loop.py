@@ -6,8 +6,8 @@ The two layers that notebook 05 puts around the assistant:
     bounded     directly around the model call: refuses the call that would pass a cap (see `bounds.py`)
 
 Every run ends with an Answer whose `outcome` is one of success, partial, failure, human_handoff, limit_hit. Only what
-is no matter of this run goes out as an error: a wrong key, a full disk, a budget of the day, a switch that is off. A run
-is saved after every step (see `checkpoints.py`); `resume_run` goes on with one that was stopped, or whose process died.
+is no matter of this run goes out as an error: a wrong key, a full disk, a budget of the day, a switch that is off.
+A run is saved after every step (see `checkpoints.py`); `resume_run` goes on with one that was stopped or was killed.
 """
 
 import json
