@@ -8,8 +8,8 @@
                provider, so this measures the layer
     choice     milliseconds from the failed call to the answer without a model
 
-The assistant is the one that ships, as far as it calls a model; its caches are left out where the question is what
-happens without them. On the stand-in, this grades the engineering and not a model.
+The assistant is the one that ships. Evals pass by its caches; in the outage they are used. On the stand-in, this grades
+the engineering and not a model.
 """
 
 import asyncio
@@ -24,7 +24,6 @@ from patterns import (
     acme_tools,
     agent_loop,
     bounds,
-    caching,
     complete_assistant,
     evals,
     fallbacks,
@@ -33,12 +32,10 @@ from patterns import (
     streaming_ux,
     structured_output,
 )
-from patterns.breaker import guarded
 from patterns.course import control
 from patterns.errors import ProviderError
-from patterns.events import Answer, Event, Handler, TextDelta, Turn, answer, stack
+from patterns.events import Answer, Event, Handler, TextDelta, Turn, User, answer, stack
 from patterns.hedging import hedged
-from patterns.retries import impatient, retried
 
 from . import measure
 from .measure import Entry
@@ -64,25 +61,22 @@ REQUESTS = 200
 HEDGED = 6_000
 
 
-def assistant(cached: bool = False, tries: int = 0, silence: float = 15.0) -> Handler:
-    """Acme's assistant with its ladder; with `tries`, nested layers of so many tries in place of all that bounds it."""
-    handoff = acme_tools.escalate_to_human
-    front = (
+def nested(tries: int) -> Handler:
+    """The assistant with nested layers of so many tries, in place of all that bounds them."""
+    handoff, again = acme_tools.escalate_to_human, streaming_ux.restart(tries)
+    return stack(
+        complete_assistant.core,
         streaming_ux.report_failures,
         fallbacks.ladder(fresh_since=rag.fresh_since, handoff=handoff),
-        *((caching.response_cache(),) if cached else ()),
+        again,
+        rag.retrieve(rag.acme_index, fresh_since=rag.fresh_since),
+        again,
+        agent_loop.agent(rag.TOOLS, handoff=handoff),
+        rag.grounded,
+        structured_output.structured(),
+        again,
+        bounds.bounded(max_tokens=complete_assistant.MAX_TOKENS),
     )
-    search = rag.retrieve(rag.acme_index, fresh_since=rag.fresh_since)
-    agent = agent_loop.agent(rag.TOOLS, handoff=handoff)
-    checked = rag.grounded, structured_output.structured()
-    bound = bounds.bounded(max_tokens=complete_assistant.MAX_TOKENS)
-    if tries:
-        again = streaming_ux.restart(tries)
-        return stack(complete_assistant.core, *front, again, search, again, agent, *checked, again, bound)
-    key = fallbacks.model_key
-    call = retried(), guarded(key), impatient(silence), hedged(key), bound
-    shield = guarded(fallbacks.provider_key)
-    return stack(complete_assistant.core, *front, shield, search, agent, fallbacks.tiers(), *checked, *call)
 
 
 def honest(one: evals.Outcome) -> bool:
@@ -106,8 +100,7 @@ async def on_faults(
     outcomes: list[tuple[evals.Outcome, str]] = []
     for fault in faults:
         _fast(**fault)
-        handler = assistant(silence=0.5 if "stall_after" in fault else 15.0)
-        ends = await evals.run(handler, cases, CONCURRENT)
+        ends = await evals.run(complete_assistant.build(), cases, CONCURRENT)
         outcomes += [(one, " + ".join(fault)) for one in ends]
     _fast()
     return outcomes, sum(one.unsafe for one, _ in outcomes) + unasked()
@@ -137,7 +130,8 @@ async def drill_faults() -> list[Entry]:
 async def load(handler: Handler, out: tuple[str, ...], cached: int = 0) -> tuple[float, set[str]]:
     """Provider calls ÷ requests while the models `out` are down, and how these were served. The first were cached."""
     questions = [case.question for case in evals.load("fallbacks")]
-    turns = [Turn(f"{questions[number % 16]} ({number})") for number in range(REQUESTS)]
+    asking = [User(f"C-{number}") for number in range(20)]  # enough of them that nobody meets the rate limit
+    turns = [Turn(f"{questions[number % 16]} ({number})", asking[number % 20]) for number in range(REQUESTS)]
     for turn in turns[:cached]:
         await answer(handler, turn)
     _fast(outage=out)
@@ -156,8 +150,8 @@ async def in_an_outage() -> list[Entry]:
     await rag.acme_index()
     entries = []
     for name, out in {"chat models": ("standin-large", "standin-small"), "all models": ("*",)}.items():
-        ours, served = await load(assistant(cached=True), out, cached=20)
-        naive, _ = await load(assistant(tries=3), out)
+        ours, served = await load(complete_assistant.build(), out, cached=20)
+        naive, _ = await load(nested(3), out)
         note = f"{REQUESTS} requests, served {', '.join(sorted(served))}; embeddings are counted"
         peers: dict[str, float | str] = {"nested layers of three tries": naive}
         metric = f"provider calls ÷ requests, {name} down"

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from . import checkpoints, ledger, models
 from .errors import LimitHit
 from .events import Event, Handler, Layer, Turn
+from .token_counts import MOST_TOKENS_AN_IMAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ def _longest_prompt(turn: Turn) -> int:
     """Tokens that the prompt of this turn has at most. Two characters a token: few texts in Latin script have fewer."""
     said = [turn.text, *(message.text for message in turn.history), *(one.text + one.title for one in turn.documents)]
     characters = sum(map(len, said)) + len(json.dumps(turn.exchange)) + len(json.dumps(turn.tools))
-    return (characters + INSTRUCTIONS_CHARACTERS) // 2
+    return (characters + INSTRUCTIONS_CHARACTERS) // 2 + MOST_TOKENS_AN_IMAGE * len(turn.images)
 
 
 def steps_used(turn: Turn) -> int:

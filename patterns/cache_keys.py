@@ -80,7 +80,8 @@ def is_private(turn: Turn) -> bool:
 
 def lives(turn: Turn) -> Freshness | None:
     """How long an answer to `turn` may be served again; None: not at all."""
-    if turn.feature in PASSING_BY or turn.exchange or turn.tools or turn.documents or is_private(turn):
+    shown = turn.exchange or turn.tools or turn.documents or turn.images
+    if turn.feature in PASSING_BY or shown or is_private(turn):
         return None
     return MOVING if _finds(_MOVES, turn.text) else STEADY
 

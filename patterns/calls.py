@@ -17,7 +17,7 @@ from . import replies
 from .booking import booked
 from .errors import ProviderError
 from .models import TierName, client, provider
-from .token_counts import most_tokens, most_tokens_read
+from .token_counts import most_tokens, most_tokens_read, text_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -86,7 +86,7 @@ async def stream(
         request["tools"] = list(tools)
     if response_format is not None:
         request["response_format"] = response_format
-    reading = " ".join(str(message.get("content") or "") for message in messages)
+    reading = " ".join(map(text_of, messages))
     labels = {"trace_id": trace_id, "feature": feature, "tenant": tenant, "user": user}
     said = replies.Reply()
     most = {"most_read": most_tokens_read(request), "most_written": max_tokens}

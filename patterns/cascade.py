@@ -114,7 +114,7 @@ def cascade(
 
 
 def _may_try(turn: Turn, caps: Caps) -> bool:
-    if turn.exchange or turn.output is not None or turn.tier is not None:
+    if turn.exchange or turn.output is not None or turn.tier is not None or turn.images:
         return False
     return bounds.steps_used(turn) + STEPS_NEEDED <= caps.steps
 

@@ -12,6 +12,7 @@ tools and before any of them runs, so a process can be killed anywhere and anoth
 there and never completed, the process died in the middle: what happened is not known, and it is not tried again.
 """
 
+import base64
 import json
 import secrets
 import threading
@@ -22,7 +23,7 @@ from typing import Any, Literal
 
 from . import state, store
 from .errors import CallerError
-from .events import Message, Turn, User
+from .events import Image, Message, Turn, User
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
@@ -85,6 +86,7 @@ class Checkpoints:
             "text": turn.text,
             "user": asdict(turn.user),
             "history": [asdict(message) for message in turn.history],
+            "images": [[base64.b64encode(image.data).decode(), image.media_type] for image in turn.images],
             "feature": turn.feature,
             "request_id": turn.request_id,
             "trace_id": turn.trace_id,
@@ -109,6 +111,7 @@ class Checkpoints:
             text=saved["text"],
             user=user,  # as authenticated now: rights may have changed since
             history=tuple(Message(**message) for message in saved["history"]),
+            images=tuple(Image(base64.b64decode(data), kind) for data, kind in saved.get("images", ())),
             feature=saved["feature"],
             request_id=saved["request_id"],
             trace_id=saved["trace_id"],

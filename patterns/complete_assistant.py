@@ -13,10 +13,14 @@ from . import (
     acme_tools,
     agent_loop,
     bounds,
+    breaker,
     caching,
     cascade,
     cost_control,
+    fallbacks,
+    hedging,
     rag,
+    retries,
     rolling_summary,
     streaming_ux,
     structured_output,
@@ -65,6 +69,7 @@ CHAPTERS = (
     "caching",
     "cost_control",
     "embeddings_search",
+    "fallbacks",
 )
 
 # The whole assistant, in the order in which a request meets its layers.
@@ -76,7 +81,9 @@ HOUSE = (
     Storey(cost_control.kill_switch, "cost_control"),
     Storey(cost_control.rate_limited(), "cost_control"),
     Storey(streaming_ux.cap_history(), "streaming_ux", until="cost_control"),
+    Storey(fallbacks.ladder(fresh_since=rag.fresh_since, handoff=acme_tools.escalate_to_human), "fallbacks"),
     Storey(caching.response_cache(), "caching"),
+    Storey(breaker.guarded(fallbacks.provider_key), "fallbacks"),  # an outage costs no search; old answers are outside
     Storey(caching.semantic_cache(), "caching"),
     Storey(rolling_summary.summarised(), "cost_control"),  # a summary costs a call, a cached answer none
     Storey(streaming_ux.restart(), "streaming_ux", until="agent_loop"),
@@ -85,10 +92,16 @@ HOUSE = (
     Storey(tool_use.use_tools(acme_tools.TOOLS), "tool_use", until="rag"),
     Storey(tool_use.use_tools(rag.TOOLS), "rag", until="agent_loop"),
     Storey(agent_loop.agent(rag.TOOLS, handoff=acme_tools.escalate_to_human), "agent_loop"),
+    Storey(fallbacks.tiers(), "fallbacks"),  # inside the loop: another model takes over one step, not the whole run
     Storey(cascade.cascade(), "cost_control"),
     Storey(rag.grounded, "rag"),
     Storey(structured_output.structured(), "structured_output"),
-    Storey(streaming_ux.restart(), "agent_loop"),  # inside the loop, where a second try counts as a step
+    # Inside the loop, where a second try counts as a step.
+    Storey(streaming_ux.restart(), "agent_loop", until="fallbacks"),
+    Storey(retries.retried(), "fallbacks"),
+    Storey(breaker.guarded(fallbacks.model_key), "fallbacks"),
+    Storey(retries.impatient(), "fallbacks"),
+    Storey(hedging.hedged(fallbacks.model_key), "fallbacks"),
     Storey(bounds.bounded(max_tokens=MAX_TOKENS), "agent_loop"),
     Storey(cost_control.kill_switch, "cost_control"),  # once more: a run of several steps stops at the next
 )

@@ -1,5 +1,6 @@
 """The model call that all layers are put around: prompt, stream, answer. One call, and nothing else."""
 
+import base64
 import html
 import json
 from collections.abc import AsyncGenerator, Callable
@@ -7,7 +8,7 @@ from contextlib import aclosing
 from typing import Any, TypeAlias
 
 from . import acme, calls
-from .events import Answer, Document, Event, Handler, Status, TextDelta, ToolCall, Turn
+from .events import Answer, Document, Event, Handler, Image, Status, TextDelta, ToolCall, Turn
 from .models import TierName
 from .schemas import response_format
 
@@ -84,7 +85,13 @@ def support_prompt(turn: Turn) -> list[dict[str, Any]]:
     if turn.documents:
         system += "\n\n" + "\n".join(map(_block, turn.documents))
     history = [{"role": message.role, "content": message.text} for message in turn.history]
-    return [{"role": "system", "content": system}, *history, {"role": "user", "content": turn.text}]
+    content = [*map(_shown, turn.images), {"type": "text", "text": turn.text}] if turn.images else turn.text
+    return [{"role": "system", "content": system}, *history, {"role": "user", "content": content}]
+
+
+def _shown(image: Image) -> dict[str, Any]:
+    encoded = base64.b64encode(image.data).decode()
+    return {"type": "image_url", "image_url": {"url": f"data:{image.media_type};base64,{encoded}"}}
 
 
 def _block(document: Document) -> str:

@@ -136,6 +136,7 @@ def rate_limited(limit: int = REQUESTS, seconds: float = SECONDS) -> Layer:
                     f"More than {limit} requests in {seconds:g} seconds are not possible.",
                     f"Try again in {math.ceil(wait)} seconds.",
                     "rate_limit",
+                    retry_after=wait,
                 )
             async with aclosing(inner(turn)) as events:
                 async for event in events:

@@ -48,4 +48,8 @@ class ProviderError(PatternsError):
 
 
 class LimitHit(PatternsError):
-    pass
+    """`retry_after` says in how many seconds the limit lets a request through again, or None where it will not."""
+
+    def __init__(self, message: str, next_step: str, code: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message, next_step, code)
+        self.retry_after = retry_after

@@ -67,17 +67,27 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True)
+class Image:
+    """A picture that the customer sent: the bytes of a file, and what they are, such as `image/png`."""
+
+    data: bytes = field(repr=False)
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
 class Turn:
     """One question, with everything the layers know about it. Layers pass on changed copies (`dataclasses.replace`).
 
     `tools` are offered to the model and `output` is the model class that its answer must fit. `exchange` holds what
     was said since the question: the model's tool calls, their results, complaints about an invalid reply. Tools and
-    exchange are as on the wire of Chat Completions. `tier` asks for another model than the handler's own.
+    exchange are as on the wire of Chat Completions. `tier` asks for another model than the handler's own. `span` is the
+    trace's, for the layers inside; it says nothing about the question.
     """
 
     text: str
     user: User = User()
     history: tuple[Message, ...] = ()
+    images: tuple[Image, ...] = ()
     documents: tuple[Document, ...] = ()
     tools: tuple[dict[str, Any], ...] = ()
     output: type[BaseModel] | None = None
@@ -86,6 +96,7 @@ class Turn:
     feature: str = "chat"
     request_id: str = field(default_factory=lambda: new_id("req"))
     trace_id: str = field(default_factory=lambda: new_id("trace"))
+    span: object = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,12 +160,16 @@ class ConfirmationRequired:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Ends the turn: what happened, and what to do next. `transient` says whether trying again can help."""
+    """Ends the turn: what happened, and what to do next. `transient` says whether trying again can help.
+
+    `retry_after` is in seconds, where somebody named a time.
+    """
 
     code: str
     message: str
     next_step: str
     transient: bool
+    retry_after: float | None = None
     kind: Literal["failed"] = "failed"
 
 

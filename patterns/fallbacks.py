@@ -12,6 +12,7 @@ rung's text comes behind a Reset. Which feature may use which rung is in `rungs.
 """
 
 import time
+from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
@@ -38,6 +39,8 @@ from .rungs import Rungs
 from .tools import Tool
 from .waiting import within
 
+RUNS = 1_000  # that have fallen back and go on, remembered by one process
+
 
 def _down(message: str = "No model can be reached.", code: str = "overloaded") -> ProviderError:
     return ProviderError(message, "Try again later.", code, transient=True)
@@ -59,13 +62,19 @@ def tiers(of: Callable[[str], Rungs] = rungs.of) -> Layer:
 
     A tier that is dearer than the one it stands in for is left out, and all are when nothing answers at the address. At
     the end the answer is `unavailable`, which `response_cache` and `ladder` improve on. Where a layer outside asked for
-    a value of its own, the error goes out.
+    a value of its own, the error goes out. A run of several steps stays on the tier that its last step ended on:
+    failed calls are steps as well, and would use up the run.
     """
 
     def layer(inner: Handler) -> Handler:
+        runs: OrderedDict[str, TierName] = OrderedDict()  # by trace id, those that have left their own tier
+
         async def handle(turn: Turn) -> AsyncGenerator[Event, None]:
             failure = _down()
-            for place, tier in enumerate((None, *_cheaper(turn, of(turn.feature).tiers))):
+            rest: list[TierName | None] = [None, *_cheaper(turn, of(turn.feature).tiers)]
+            if (left := runs.pop(turn.trace_id, None)) in rest:
+                rest = rest[rest.index(left) :]
+            for tier in rest:
                 shown = asked = False
                 try:
                     async with aclosing(inner(replace(turn, tier=tier) if tier else turn)) as events:
@@ -73,8 +82,12 @@ def tiers(of: Callable[[str], Rungs] = rungs.of) -> Layer:
                             shown = shown or isinstance(event, TextDelta | Partial)
                             asked = asked or isinstance(event, ToolCall)
                             yield event
-                    if place:
-                        metrics.count("fallbacks.tier", tier=str(tier))
+                    if tier:
+                        metrics.count("fallbacks.tier", tier=tier)
+                    if tier and asked:  # there will be another step
+                        runs[turn.trace_id] = tier
+                        if len(runs) > RUNS:
+                            runs.popitem(last=False)
                     return
                 except ProviderError as error:
                     if not error.transient or asked:  # tool calls of two models would be run side by side
@@ -94,6 +107,8 @@ def tiers(of: Callable[[str], Rungs] = rungs.of) -> Layer:
 
 
 def _cheaper(turn: Turn, others: tuple[TierName, ...]) -> list[TierName]:
+    if turn.images:  # the other tiers are blind
+        return []
     chosen = models.provider()
     own = turn.tier or "large"
     most = chosen.tier(own).cost(1, 1)

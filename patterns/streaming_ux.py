@@ -63,7 +63,8 @@ def report_failures(inner: Handler) -> Handler:
                     yield event
             return
         except PatternsError as error:
-            failed = Failed(error.code, error.message, error.next_step, getattr(error, "transient", False))
+            transient, retry_after = getattr(error, "transient", False), getattr(error, "retry_after", None)
+            failed = Failed(error.code, error.message, error.next_step, transient, retry_after)
         yield failed
 
     return handle

@@ -14,7 +14,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 
 from patterns.checkpoints import Checkpoints
 from patterns.errors import CallerError
-from patterns.events import Message, Turn, User
+from patterns.events import Image, Message, Turn, User
 
 YOU, NEIGHBOUR, ABROAD = User("C-0001"), User("C-0002"), User("C-0001", "acme-nord")
 TURN = Turn("Pay Ann.", YOU, trace_id="trace_1")
@@ -42,6 +42,7 @@ def test_a_run_comes_back_as_it_was_with_the_user_of_now(book: Checkpoints) -> N
         TURN,
         text="Über Päckchen 📦 \ud800",
         history=(Message("user", "Hi"), Message("assistant", "Hello")),
+        images=(Image(b"\x89PNG\x00\xff", "image/png"),),
         exchange=({"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]},),
         feature="mail",
     )

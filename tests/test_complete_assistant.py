@@ -2,17 +2,19 @@
 
 import html
 import re
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from patterns import acme, backend, budgets, complete_assistant, core, ledger
+from patterns import acme, backend, breaker, budgets, cache_keys, complete_assistant, core, ledger, token_counts
 from patterns.course import control
 from patterns.errors import CallerError
-from patterns.events import Document, Message, Turn, TurnFailed, User, answer
+from patterns.events import Document, Image, Message, Turn, TurnFailed, User, answer
 
 
 def test_build_knows_its_patterns_and_names_them_in_its_error() -> None:
@@ -94,6 +96,35 @@ async def test_neither_a_budget_that_is_spent_nor_a_switch_that_is_off_lets_a_mo
     assert refused.value.code == "budget"
     assert len(control.provider_log()) == before
     assert [one.outcome for one in ledger.default().requests()] == ["switched_off", "budget"]
+
+
+async def test_in_an_outage_every_rung_says_what_it_is_and_none_costs_a_storm(
+    with_library: Path, turn_dials: Callable[..., None]
+) -> None:
+    assistant, ana = complete_assistant.build(), acme.user("C-0001")
+    known, new = "Within how many days can a product be returned?", "What does error E-104 mean?"
+    assert (await answer(assistant, Turn(known, ana))).served == "live"
+    turn_dials(outage=("standin-large",))
+    small = await answer(assistant, Turn("How long is the warranty?", ana))
+    assert (small.served, small.tier) == ("live", "small")
+    turn_dials(outage=("*",))
+    since = time.time()
+    assert (await answer(assistant, Turn(known, ana))).served == "cached"  # it needs no provider
+    found = [await answer(assistant, Turn(new, ana)) for _ in range(10)]
+    assert {one.served for one in found} == {"simplified"} and "E-104" in found[0].text and found[0].cost_usd == 0.0
+    assert await control.requests_since(since) <= 2 * breaker.FAILURES  # then it is left alone
+    assert ledger.default().requests()[-1].served == "simplified"
+
+
+async def test_an_image_reaches_the_model_and_nothing_of_it_is_cached() -> None:
+    turn = Turn("What is this?", images=(Image(b"not read here", "image/png"),))
+    picture, text = core.support_prompt(turn)[-1]["content"]
+    assert picture["image_url"]["url"] == "data:image/png;base64,bm90IHJlYWQgaGVyZQ=="
+    assert text == {"type": "text", "text": "What is this?"}
+    assert cache_keys.lives(turn) is None and cache_keys.lives(replace(turn, images=())) is not None
+    request = {"messages": core.support_prompt(turn)}
+    bound = token_counts.most_tokens_read(request)
+    assert token_counts.MOST_TOKENS_AN_IMAGE < bound < token_counts.MOST_TOKENS_AN_IMAGE + 1_000
 
 
 @given(st.text(), st.text())

@@ -184,6 +184,16 @@ async def test_the_small_model_answers_when_the_large_one_is_down() -> None:
     assert (end.served, end.tier, model.asked) == ("live", "small", ["large", "small"])
 
 
+async def test_a_run_stays_on_the_tier_that_answered_and_the_next_run_does_not() -> None:
+    asks = [ToolCall("call_1", "search_help", {"query": "fee"})]
+    model = Model(large=[[down()], said("Monthly.", "large")], small=[asks, said("Monthly.", "small")])
+    handler = fallbacks.tiers()(model.handle)
+    await collect(handler)
+    assert end_of(await collect(handler, replace(QUESTION, exchange=({"role": "tool"},)))).tier == "small"
+    assert end_of(await collect(handler, replace(QUESTION, trace_id="trace_2"))).tier == "large"
+    assert model.asked == ["large", "small", "small", "large"]
+
+
 async def test_both_tiers_down_reach_a_rung_without_a_model() -> None:
     model = Model(large=[[down()]], small=[[down()]])
     end = end_of(await collect(stack(model.handle, fallbacks.ladder(), fallbacks.tiers())))
