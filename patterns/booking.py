@@ -7,15 +7,16 @@ entry.settled               # tokens, dollars, seconds
 
 import logging
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import budgets, ledger
+from . import budgets, call_spans, ledger
 from .errors import CallerError, PatternsError
 from .models import Provider, Tier
 from .provider_errors import translate, turned_away
+from .replies import Reply
 from .token_counts import estimate_tokens
 
 log = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ UNSEEN_TOKENS = 32  # written by the provider and still on their way when we lef
 
 @dataclass(slots=True)
 class Entry:
-    """A call while it runs: what is known about it."""
+    """A call while it runs: what is known about it. `asked` and `reply` are those of a chat call."""
 
     started: float
     text: list[str] = field(default_factory=list)
@@ -34,6 +35,9 @@ class Entry:
     usage: Any = None
     request_id: str = ""
     settled: dict[str, Any] = field(default_factory=dict)
+    asked: Sequence[Mapping[str, Any]] = ()
+    reply: Reply | None = None
+    streamed: bool = False
 
     def heard(self, text: str) -> None:
         self.first = self.first or time.perf_counter() - self.started
@@ -53,6 +57,7 @@ async def booked(
     async with budgets.reserved(most, labels) as bill:
         call = book.begin(provider=chosen.name, model=model.model, tier=model.name, cost_usd=most, **labels)
         entry, outcome, charged = Entry(time.perf_counter()), "aborted", True
+        span = call_spans.call_begun(chosen, model, labels, most_written)
         try:
             yield entry
             outcome = "done"
@@ -78,6 +83,7 @@ async def booked(
                 "seconds": time.perf_counter() - entry.started,
                 "provider_request_id": entry.request_id,
             }
+            call_spans.call_ended(span, outcome, entry)
             if counted or not charged:
                 bill.dollars = entry.settled["cost_usd"] or 0.0
             elif text:

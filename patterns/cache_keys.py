@@ -16,8 +16,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from . import pii
 from .events import Answer, ConfirmationRequired, Event, ToolCall, ToolResult, Turn, User
 from .models import Provider
+from .pseudonyms import name_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ DAY = 86_400.0
 STEADY = Freshness(DAY, 7 * DAY)  # what an article says
 MOVING = Freshness(300.0, 3_600.0)  # what may be otherwise in an hour: stock, an outage, today's hours
 
-PASSING_BY = frozenset(["evals"])  # features that want to know what the assistant makes, and not what it kept
+PASSING_BY = frozenset(["evals"])  # features that want to know what the assistant makes, and not what it kept or limits
 
 _MOVES = re.compile(
     r"\b(?:now|today|tonight|tomorrow|currently|at the moment|still|yet|this (?:week|month)|in stock|sold out|available"
@@ -74,8 +76,14 @@ def is_personal(turn: Turn) -> bool:
 
 
 def is_private(turn: Turn) -> bool:
-    """Whether an e-mail address or a long number was said: nothing of that turn is stored."""
-    return _finds(_PRIVATE, turn.text) or any(_finds(_PRIVATE, message.text) for message in turn.history)
+    """Whether personal data was said, or a long number: nothing of that turn is stored."""
+    names = name_of(turn.user)
+    return any(_is_private(text, names) for text in (turn.text, *(message.text for message in turn.history)))
+
+
+@lru_cache(maxsize=4096)
+def _is_private(text: str, names: tuple[str, ...]) -> bool:
+    return _PRIVATE.search(text) is not None or bool(pii.find(text, names=names))
 
 
 def lives(turn: Turn) -> Freshness | None:

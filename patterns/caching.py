@@ -8,21 +8,23 @@ The two layers that notebook 07 puts around the assistant, in the order in which
                         question (`semantic_guard.py`)
 
 Never kept: an error, an apology, an answer that is unsure or cut off, one for which a tool was called, and any that
-follows an e-mail address or a long number. `forget` removes what is kept of a tenant.
+follows personal data (`pii.py`). `forget` removes what is kept of a tenant.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from functools import cache
+from datetime import date
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from . import acme, backend, cache_keys, calls, core, metrics, models, rag
 from .errors import ProviderError
-from .events import Answer, Event, Handler, Layer, Partial, Reset, TextDelta, Turn
+from .events import Answer, Event, Handler, Layer, Partial, Reset, TextDelta, Turn, User
 from .kept_answers import look_up, pack, store
 from .semantic_cache import THRESHOLDS, SemanticMemory, remember
 from .singleflight import Flights
 from .structured_output import ChatAnswer
+from .tools import Tool
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,21 +35,30 @@ Keep = Callable[[Answer], Awaitable[None]]
 APOLOGIES = ("simplified", "unavailable")  # ways to be served that an earlier answer is better than
 
 
-async def acme_recipe(turn: Turn) -> str:
+async def recipe_of(turn: Turn, open_index: rag.OpenIndex, tools: Sequence[Tool], today: Callable[[], date]) -> str:
     """What makes an answer of the assistant besides the turn: models, prompt, schema, tools, today, the articles."""
-    articles = (await rag.acme_index()).version(turn.user.tenant)
-    return f"{cache_keys.models_of(models.provider())} {_prompt_version()} {acme.today()} {articles}"
+    articles = (await open_index()).version(turn.user.tenant)
+    return f"{cache_keys.models_of(models.provider())} {_prompt_version(tuple(tools))} {today()} {articles}"
 
 
-@cache
-def _prompt_version() -> str:
-    tools = [tool.wire for tool in rag.TOOLS]
-    return cache_keys.digest([core.INSTRUCTIONS, core.WITH_TOOLS, ChatAnswer.model_json_schema(), tools])
+async def acme_recipe(turn: Turn) -> str:
+    return await recipe_of(turn, rag.acme_index, rag.TOOLS, acme.today)
+
+
+@lru_cache(maxsize=16)
+def _prompt_version(tools: tuple[Tool, ...]) -> str:
+    wired = [tool.wire for tool in tools]
+    return cache_keys.digest([core.INSTRUCTIONS, core.WITH_TOOLS, ChatAnswer.model_json_schema(), wired])
 
 
 def tag(tenant: str) -> str:
     """What every answer of a tenant is tagged with."""
     return f"answers {tenant}"
+
+
+def tags(user: User) -> list[str]:
+    """What an answer to `user` is tagged with: it goes with the tenant, and with whoever asked first."""
+    return [tag(user.tenant), f"user:{user.tenant}/{user.id}"]
 
 
 async def forget(tenant: str) -> int:
@@ -83,7 +94,7 @@ def response_cache(recipe: Recipe = acme_recipe) -> Layer:
 
             async def keep(answer: Answer) -> None:
                 if await recipe(turn) == made_with:  # else nobody knows which articles it was made from
-                    await store(key, pack(answer), lives, [tag(turn.user.tenant)])
+                    await store(key, pack(answer), lives, tags(turn.user))
 
             flight, ours = flights.board(key, lambda: _made(inner, turn, key, keep))
             reading = flight.read(ours)
@@ -125,7 +136,7 @@ def semantic_cache(recipe: Recipe = acme_recipe, threshold: float | None = None)
 
             async def keep(answer: Answer) -> None:
                 if await recipe(turn) == made_with:
-                    await remember(turn, made_with, vector, answer, lives, [tag(turn.user.tenant)])
+                    await remember(turn, made_with, vector, answer, lives, tags(turn.user))
 
             async with aclosing(_keeping(inner(turn), keep)) as events:
                 async for event in events:

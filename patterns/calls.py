@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import replies
+from . import pii, replies
 from .booking import booked
 from .errors import ProviderError
 from .models import TierName, client, provider
@@ -91,6 +91,7 @@ async def stream(
     said = replies.Reply()
     most = {"most_read": most_tokens_read(request), "most_written": max_tokens}
     async with booked(chosen, model, reading=reading, labels=labels, **most) as entry:
+        entry.asked, entry.reply, entry.streamed = messages, said, not whole
         # Posted as it is: the SDK's transformation of a request costs more than all of our layers.
         post = client(chosen).post
         if whole:
@@ -140,12 +141,14 @@ async def embed(
 ) -> "np.ndarray":
     """The vectors of `texts`: float32, shape (texts, dimension), each of length 1.
 
-    Raises CallerError, ProviderError and LimitHit (`budget`).
+    Where a `user` is named, the texts are what that person said: personal data is taken out, it has no part in what a
+    vector means. Raises CallerError, ProviderError and LimitHit (`budget`).
     """
     import numpy as np
 
     chosen = provider()
     model = chosen.tier("embed")
+    texts = [pii.scrubbed(text) for text in texts] if user else texts
     labels = {"trace_id": trace_id, "feature": feature, "tenant": tenant, "user": user}
     reading = " ".join(texts)
     most = {"most_read": most_tokens(reading) + SPECIAL_TOKENS * len(texts), "most_written": 0}
@@ -164,11 +167,12 @@ async def rerank(
 ) -> list[float]:
     """How well each text answers `query`: one score a text, in their order, higher is better.
 
-    Speaks `POST {base_url}/rerank`, which Jina, Cohere, vLLM and others share. Raises CallerError, ProviderError and
-    LimitHit (`budget`).
+    Speaks `POST {base_url}/rerank`, which Jina, Cohere, vLLM and others share. Where a `user` is named, personal data is
+    taken out of the query. Raises CallerError, ProviderError and LimitHit (`budget`).
     """
     chosen = provider()
     model = chosen.tier("rerank")
+    query = pii.scrubbed(query) if user else query
     labels = {"trace_id": trace_id, "feature": feature, "tenant": tenant, "user": user}
     reading = " ".join([query, *texts])
     # Priced by what the model reads: a cross-encoder reads the query once with every text.

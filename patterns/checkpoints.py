@@ -214,7 +214,11 @@ class Checkpoints:
         """Every tool call of a run, in the order in which they began."""
         return self._actions("run_id = ?", run_id)
 
-    def _actions(self, where: str, value: str) -> list[Action]:
+    def actions_since(self, since: float) -> list[Action]:
+        """The tool calls of all runs that began at or after `since` (Unix time), in that order."""
+        return self._actions("begun >= ?", since)
+
+    def _actions(self, where: str, value: str | float) -> list[Action]:
         rows = self._execute(
             f"SELECT key, tool, arguments, result, seconds, cost_usd FROM actions WHERE {where} ORDER BY begun, rowid",
             value,

@@ -5,6 +5,7 @@ import html
 import json
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from datetime import date
 from typing import Any, TypeAlias
 
 from . import acme, calls
@@ -77,11 +78,11 @@ def _object(arguments: str) -> dict[str, Any] | str:
     return value if isinstance(value, dict) else arguments
 
 
-def support_prompt(turn: Turn) -> list[dict[str, Any]]:
+def support_prompt(turn: Turn, today: Callable[[], date] = acme.today) -> list[dict[str, Any]]:
     """Chat messages: instructions with the documents, the history, the question."""
     system = INSTRUCTIONS.format(tenant=turn.user.tenant)
     if turn.tools:
-        system += "\n\n" + WITH_TOOLS.format(today=acme.today())
+        system += "\n\n" + WITH_TOOLS.format(today=today())
     if turn.documents:
         system += "\n\n" + "\n".join(map(_block, turn.documents))
     history = [{"role": message.role, "content": message.text} for message in turn.history]

@@ -5,7 +5,7 @@
     add(promote(picked.trace, "the-id", must=[["30 days"]]), path, picked.note)
 
 No signal needs a model, so every request has them. They tell where to look, not what is right: that a person decides,
-and writes down as what the case expects. A trace holds what a customer wrote; notebook 11 scrubs such texts.
+and writes down as what the case expects. Personal data is scrubbed (`pii.py`) before a trace is handed over.
 """
 
 import random
@@ -16,10 +16,11 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
 
-from . import ledger
+from . import ledger, pii
 from .errors import PatternsError
 from .eval_cases import Case, as_yaml, parse
 from .events import Answer, ConfirmationRequired, Event, Failed, Handler, Layer, Message, Reset, Turn, User
+from .pseudonyms import name_of
 
 MUCH = 3.0  # times the median: slower or dearer than that is a signal
 
@@ -47,7 +48,7 @@ class Trace:
 
 
 def traced(keep: Callable[[Trace], Any]) -> Layer:
-    """Hand each request to `keep` when it ends, also when it fails or its reader leaves."""
+    """Hand each request to `keep` when it ends, also when it fails or its reader leaves; without personal data."""
 
     def layer(inner: Handler) -> Handler:
         async def handle(turn: Turn) -> AsyncGenerator[Event, None]:
@@ -62,11 +63,21 @@ def traced(keep: Callable[[Trace], Any]) -> Layer:
                 raise
             finally:
                 cost = ledger.total(ledger.default().calls(trace_id=turn.trace_id))
-                keep(replace(trace, seconds=time.perf_counter() - started, cost_usd=cost))
+                keep(_scrubbed(replace(trace, seconds=time.perf_counter() - started, cost_usd=cost)))
 
         return handle
 
     return layer
+
+
+def _scrubbed(trace: Trace) -> Trace:
+    def clean(text: str) -> str:
+        return pii.scrubbed(text, names=names)
+
+    names = name_of(trace.user)
+    history = tuple(Message(message.role, clean(message.text)) for message in trace.history)
+    back = tuple(map(clean, trace.took_back))
+    return replace(trace, question=clean(trace.question), text=clean(trace.text), history=history, took_back=back)
 
 
 def _after(trace: Trace, event: Event) -> Trace:

@@ -14,13 +14,13 @@ import asyncio
 import re
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from . import acme, ledger, models
 from .errors import CallerError, PatternsError
 from .eval_cases import Case, load
-from .events import Failed, Handler, Turn
+from .events import Failed, Handler, Turn, User
 from .models import TierName
 from .streaming_ux import Timing, measure
 
@@ -88,16 +88,20 @@ def judge(case: Case, timing: Timing) -> str:
 
 
 async def run(
-    handler: Handler, cases: Sequence[Case], concurrency: int = 6, tier: TierName | None = None
+    handler: Handler,
+    cases: Sequence[Case],
+    concurrency: int = 6,
+    tier: TierName | None = None,
+    user: Callable[[str], User] = acme.user,
 ) -> list[Outcome]:
     """Put every case to the handler, at most `concurrency` at a time. Results come in the order of the cases.
 
-    `tier` asks for another model than the handler's own.
+    `tier` asks for another model than the handler's own. `user` finds the person that a case names.
     """
     places = asyncio.Semaphore(concurrency)
 
     async def one(case: Case) -> Outcome:
-        turn = Turn(case.question, acme.user(case.customer), case.history, feature="evals", tier=tier)
+        turn = Turn(case.question, user(case.customer), case.history, feature="evals", tier=tier)
         try:
             async with places:
                 timing = await measure(handler, turn)

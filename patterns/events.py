@@ -80,8 +80,7 @@ class Turn:
 
     `tools` are offered to the model and `output` is the model class that its answer must fit. `exchange` holds what
     was said since the question: the model's tool calls, their results, complaints about an invalid reply. Tools and
-    exchange are as on the wire of Chat Completions. `tier` asks for another model than the handler's own. `span` is the
-    trace's, for the layers inside; it says nothing about the question.
+    exchange are as on the wire of Chat Completions. `tier` asks for another model than the handler's own.
     """
 
     text: str
@@ -96,7 +95,6 @@ class Turn:
     feature: str = "chat"
     request_id: str = field(default_factory=lambda: new_id("req"))
     trace_id: str = field(default_factory=lambda: new_id("trace"))
-    span: object = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

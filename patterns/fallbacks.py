@@ -18,7 +18,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from datetime import date
 
-from . import last_rungs, metrics, models, rungs
+from . import acme, faq_search, last_rungs, metrics, models, rungs
 from .errors import LimitHit, ProviderError
 from .events import (
     Answer,
@@ -127,10 +127,13 @@ def ladder(
     *,
     fresh_since: Callable[[], date | None] = lambda: None,
     handoff: Tool | None = None,
+    articles: faq_search.Articles = acme.articles,
+    contact: faq_search.FindContact = faq_search.contact,
 ) -> Layer:
     """Answer without a model when there is no other way, and before the time of the feature is over.
 
-    `handoff` is the tool that calls a person, for features that need one. It runs once in a request. Old answers get
+    `handoff` is the tool that calls a person, for features that need one. It runs once in a request. `articles` are
+    searched without a model, and `contact` says how people are reached otherwise. Old answers get
     their age into the text, where no client can leave it out.
     """
 
@@ -176,7 +179,7 @@ def ladder(
                 raise failure
             if shown:
                 yield Reset(failure.message)
-            end = await last_rungs.answer(turn, allowed, failure, acted, fresh_since, handoff)
+            end = await last_rungs.answer(turn, allowed, failure, acted, fresh_since, handoff, articles, contact)
             yield TextDelta(end.text)
             yield end
 

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import yaml
@@ -38,6 +38,9 @@ _ASKING = frozenset(_OF_QUESTIONS.split())
 _SUFFIX = re.compile(r"(?:ies|es|s|ing|ed|en|e)$")
 
 
+Articles = Callable[[], tuple[Article, ...]]
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """The best passages of one article, in its order, and the part of the question's rarity that the best has."""
@@ -62,10 +65,15 @@ def _stem(word: str) -> str:
     return word if len(word) < 4 or any(map(str.isdigit, word)) else _SUFFIX.sub("", word)
 
 
-def search(question: str, user: User, fresh_since: Callable[[], date | None] = lambda: None) -> Found | None:
+def search(
+    question: str,
+    user: User,
+    fresh_since: Callable[[], date | None] = lambda: None,
+    articles: Articles = acme.articles,
+) -> Found | None:
     """The passages that have most of the question, of those that `user` may read; None when none has enough of it."""
     wanted = stems(question)
-    library = _library(acme.data_folder(), user.tenant, user.language)
+    library = _library(articles(), user.tenant, user.language)
     since = fresh_since()
     scored = [
         (library.rarity(wanted & one.words) + TITLE_COUNTS * library.rarity(wanted & one.title), one)
@@ -87,9 +95,12 @@ def search(question: str, user: User, fresh_since: Callable[[], date | None] = l
     return Found(tuple(sorted(chosen, key=lambda chunk: int(chunk.id.rpartition("#")[2]))), share)
 
 
+FindContact = Callable[[str], Contact | None]  # by tenant
+
+
 def contact(tenant: str) -> Contact | None:
     """How people reach the tenant's support; None for one that is not in the world."""
-    found = _contacts(acme.data_folder()).get(tenant)
+    found = _contacts(acme.data_folder()).get(tenant) if acme.has_data() else None
     return Contact(**found) if found else None
 
 
@@ -111,11 +122,11 @@ class _Library:
         return sum(math.log(1 + len(self.passages) / (0.5 + self.counts[word])) for word in words)
 
 
-@cache
-def _library(data: Path, tenant: str, language: str) -> _Library:
+@lru_cache(maxsize=32)
+def _library(articles: tuple[Article, ...], tenant: str, language: str) -> _Library:
     """The passages of one help centre, taken apart once."""
     cut, passages = chunking.sections(), []
-    for article in acme.articles():
+    for article in articles:
         if article.tenant == tenant and article.lang == language:
             for chunk in cut(article):
                 title = stems(f"{chunk.title} {chunk.heading}")

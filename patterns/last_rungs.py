@@ -25,16 +25,18 @@ async def answer(
     acted: bool,
     fresh_since: Callable[[], date | None],
     handoff: Tool | None,
+    articles: faq_search.Articles,
+    contact: faq_search.FindContact,
 ) -> Answer:
     """A passage of the help centre, a person who takes over, or who can be reached and when to try again.
 
     `acted`: a tool has run in this request, so that its question is about more than an article says.
     """
     words = TEXTS.get(turn.user.language, TEXTS["en"])
-    reach = faq_search.contact(turn.user.tenant)
+    reach = contact(turn.user.tenant)
     help_ = words["reach"].format(email=reach.email, phone=reach.phone, hours=reach.hours) if reach else ""
     own: dict[str, Any] = {"trace_id": turn.trace_id, "cost_usd": 0.0}
-    found = faq_search.search(turn.text, turn.user, fresh_since) if allowed.faq and not acted else None
+    found = faq_search.search(turn.text, turn.user, fresh_since, articles) if allowed.faq and not acted else None
     if found:
         first = found.chunks[0]
         told = "\n\n".join(chunk.text for chunk in found.chunks)

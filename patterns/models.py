@@ -114,7 +114,7 @@ def _launch(entry_point: str) -> str:
 @cache
 def _provider(name: str, base_url: str, key: str, overrides: tuple[tuple[str, str], ...]) -> Provider:
     settings = catalogue()[name]
-    tiers = {tier: _tier(settings, tier, values) for tier, values in settings.get("tiers", {}).items()}
+    tiers = dict(tiers_of(name))
     for tier, model in overrides:
         tiers[tier] = _tier(settings, tier, {**settings.get("tiers", {}).get(tier, {}), "model": model})
     return Provider(
@@ -130,21 +130,28 @@ def _provider(name: str, base_url: str, key: str, overrides: tuple[tuple[str, st
     )
 
 
+def tiers_of(name: str) -> Mapping[str, Tier]:
+    """The models of a provider and their prices, also of one that is not in use and has no key."""
+    settings = catalogue()[name]
+    return {tier: _tier(settings, tier, values) for tier, values in settings.get("tiers", {}).items()}
+
+
 def _tier(settings: Mapping[str, Any], name: str, values: Mapping[str, Any]) -> Tier:
     prices = {key: values.get(key) for key in ("input", "cached_input", "output")}
     if settings.get("free"):
         prices = dict.fromkeys(prices, 0.0)
     elif "genai_prices" in settings:
-        prices = _hosted_prices(settings["genai_prices"], values["model"])
+        prices = _hosted_prices(settings["genai_prices"], values["model"], hears=name == "transcribe")
     return Tier(name=name, model=values["model"], params=values.get("params", {}), **prices)
 
 
-def _hosted_prices(provider_id: str, model: str) -> dict[str, float | None]:
+def _hosted_prices(provider_id: str, model: str, hears: bool) -> dict[str, float | None]:
     from genai_prices import Usage, calc_price
 
     million = 1_000_000
     try:
-        fresh = calc_price(Usage(input_tokens=million), model_ref=model, provider_id=provider_id)
+        read = Usage(input_tokens=million, input_audio_tokens=million if hears else 0)
+        fresh = calc_price(read, model_ref=model, provider_id=provider_id)
         cached = calc_price(
             Usage(input_tokens=million, cache_read_tokens=million), model_ref=model, provider_id=provider_id
         )

@@ -58,7 +58,9 @@ def retrieve(
     def layer(inner: Handler) -> Handler:
         async def handle(turn: Turn) -> AsyncGenerator[Event, None]:
             yield Status("searching")
-            question = retrieval.rewrite(turn.text, turn.history)
+            # What a layer outside has given stays, such as what was read in a picture; its title is searched for, too.
+            titles = [given.title for given in turn.documents]
+            question = "\n".join([retrieval.rewrite(turn.text, turn.history), *titles])
             reranker = _reranker(turn) if rerank else None
             index, since = await open_index(), fresh_since()
             found = await retrieval.search(
@@ -72,7 +74,7 @@ def retrieve(
             )
             best = max((one.similarity or 0.0 for one in found), default=0.0)
             documents = tuple(as_document(one.chunk) for one in found) if best >= near_enough else ()
-            async with aclosing(inner(replace(turn, documents=documents))) as events:
+            async with aclosing(inner(replace(turn, documents=(*turn.documents, *documents)))) as events:
                 async for event in events:
                     yield event
 
@@ -156,7 +158,7 @@ async def acme_index(progress: Callable[[int, int], None] | None = None) -> Inde
 
     `progress(done, all)` is called as documents are done. Raises CallerError and ProviderError.
     """
-    index = store.shared(_open, state.folder() / "index" / re.sub(r"[^\w.-]", "-", _embedding_model()))
+    index = index_at("index")
     if progress is not None or index not in _up_to_date:
         await index.sync(acme.articles(), sections(), progress)
         _up_to_date.append(index)
@@ -164,6 +166,11 @@ async def acme_index(progress: Callable[[int, int], None] | None = None) -> Inde
 
 
 _up_to_date: list[Index] = []
+
+
+def index_at(place: str) -> Index:
+    """The index at `place` in the state folder, for the embedding model in use. Raises CallerError."""
+    return store.shared(_open, state.folder() / place / re.sub(r"[^\w.-]", "-", _embedding_model()))
 
 
 def _open(folder: Path) -> Index:
@@ -187,16 +194,23 @@ def fresh_since() -> date:
     return acme.today() - FRESH
 
 
+async def search_index(
+    open_index: OpenIndex, query: str, turn: Turn, fresh_since: Callable[[], date | None] = lambda: None
+) -> list[dict[str, str]]:
+    """What a tool tells a model about `query`: the three chunks that answer best. Raises CallerError `not_found`."""
+    index, since = await open_index(), fresh_since()
+    found = await retrieval.search(index, query, turn.user, keep=3, updated_since=since, embed=_charged(index, turn))
+    if not found:
+        raise CallerError("The help centre has nothing about that.", "Try other words, or say so.", "not_found")
+    return [{"id": one.chunk.id, "title": one.chunk.title, "text": one.chunk.text} for one in found]
+
+
 @tool
 async def search_help(
     query: Annotated[str, Field(description="What to look for, in a few words.")], turn: Turn
 ) -> list[dict[str, str]]:
     """Search the help centre: shipping, returns, refunds, warranty, plans, error codes, devices, how to do things."""
-    index, since = await acme_index(), fresh_since()
-    found = await retrieval.search(index, query, turn.user, keep=3, updated_since=since, embed=_charged(index, turn))
-    if not found:
-        raise CallerError("The help centre has nothing about that.", "Try other words, or say so.", "not_found")
-    return [{"id": one.chunk.id, "title": one.chunk.title, "text": one.chunk.text} for one in found]
+    return await search_index(acme_index, query, turn, fresh_since)
 
 
 TOOLS = tuple(search_help if one.name == search_help.name else one for one in acme_tools.TOOLS)

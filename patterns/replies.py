@@ -10,17 +10,17 @@ JSON = Mapping[str, Any]
 
 
 class Reply:
-    """What a chat model has said so far. `usage` is the provider's count, or None."""
+    """What a chat model has said so far. `usage` is the provider's count, or None; `model` the name that it gives."""
 
     def __init__(self) -> None:
-        self.finish = ""
+        self.finish = self.model = ""
         self.usage: Any = None
         self.calls: list[dict[str, str]] = []
         self._at: dict[int, dict[str, str]] = {}
 
     def message(self, response: JSON) -> str:
         """Read a whole reply. Returns its text."""
-        self.usage = response.get("usage")
+        self.usage, self.model = response.get("usage"), response.get("model") or ""
         choice = response["choices"][0]
         self.finish = choice.get("finish_reason") or "stop"
         message = choice["message"]
@@ -33,6 +33,7 @@ class Reply:
     def chunk(self, chunk: JSON) -> str:
         """Read one piece of a streamed reply. Returns its text, which may be empty."""
         self.usage = chunk.get("usage") or self.usage
+        self.model = self.model or chunk.get("model") or ""
         if not (choices := chunk.get("choices")):  # a usage chunk, or an empty one that says nothing
             return ""
         choice = choices[0]

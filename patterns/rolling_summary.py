@@ -19,6 +19,7 @@ from dataclasses import replace
 from . import backend, calls
 from .errors import CallerError, PatternsError
 from .events import Event, Handler, Layer, Message, Turn
+from .pseudonyms import StandIns, name_of
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,9 @@ def summarised(recent: int = RECENT, block: int = BLOCK) -> Layer:
 
 async def summary(turn: Turn, messages: Sequence[Message], block: int = BLOCK) -> str:
     """The summary of `messages`, made for the user of `turn` and charged to them; every number in it stays in it."""
+    # Kept, and sent to the model, with stand-ins: the same conversation gives the same ones again.
+    stand_ins = StandIns(names=name_of(turn.user))
+    messages = [Message(message.role, stand_ins.hide(message.text)) for message in messages]
     ends = range(block, len(messages) + 1, block)
     text, missing = "", list(ends)
     for end in reversed(ends):
@@ -65,7 +69,7 @@ async def summary(turn: Turn, messages: Sequence[Message], block: int = BLOCK) -
         text = with_numbers(await _shortened(turn, text, messages[end - block : end]), "\n".join(lines))
         user = f"user:{turn.user.tenant}/{turn.user.id}"
         await backend.default().put(_key(turn, messages[:end]), json.dumps(text), KEEP_SECONDS, KEEP_SECONDS, (user,))
-    return text
+    return stand_ins.show(text)
 
 
 async def _shortened(turn: Turn, before: str, messages: Sequence[Message]) -> str:

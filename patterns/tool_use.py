@@ -132,7 +132,7 @@ async def settle(
         elif position in refused:
             plans.append(refused[position])
         else:
-            plans.append(_plan(call["function"], f"{turn.trace_id}/{number}/{position}", available))
+            plans.append(_plan(call, f"{turn.trace_id}/{number}/{position}", available))
     waiting = [plan for plan in plans if isinstance(plan, _Planned) and plan.waits]
     ready = [plan for plan in plans if isinstance(plan, _Planned) and not plan.waits]
     # Whatever needs no confirmation runs now, while the customer still thinks.
@@ -165,6 +165,7 @@ class _Planned:
     tool: Tool
     arguments: BaseModel
     sent: dict[str, Any]
+    call_id: str = ""
 
     @property
     def question(self) -> str:
@@ -186,7 +187,7 @@ class _Planned:
             if has_effect:
                 return self._unknown()
         before, started = _spent(turn), time.perf_counter()
-        result = await tools.run(self.tool, self.arguments, turn, seconds)
+        result = await tools.run(self.tool, self.arguments, turn, seconds, self.call_id)
         if has_effect and isinstance(result, dict) and result.get("error") in UNCERTAIN:
             result = self._unknown()
         book.finish(self.key, result, time.perf_counter() - started, _spent(turn) - before)
@@ -215,7 +216,8 @@ async def run_once(tool: Tool, arguments: dict[str, Any], turn: Turn, name: str)
     return await _Planned(f"{turn.trace_id}/{name}", tool, validated, validated.model_dump(mode="json")).run(turn)
 
 
-def _plan(function: dict[str, str], place: str, available: Sequence[Tool]) -> "dict[str, str] | _Planned":
+def _plan(call: dict[str, Any], place: str, available: Sequence[Tool]) -> "dict[str, str] | _Planned":
+    function = call["function"]
     try:
         arguments = json.loads(function["arguments"] or "{}")
     except (ValueError, RecursionError):
@@ -229,7 +231,7 @@ def _plan(function: dict[str, str], place: str, available: Sequence[Tool]) -> "d
     sent = validated.model_dump(mode="json")
     # Two processes that go on with one run may hear different things from the model: the same call only is the same.
     digest = hashlib.sha256(json.dumps([tool.name, sent], sort_keys=True).encode()).hexdigest()[:16]
-    return _Planned(f"{place}/{digest}", tool, validated, sent)
+    return _Planned(f"{place}/{digest}", tool, validated, sent, call["id"])
 
 
 def _spent(turn: Turn) -> float:

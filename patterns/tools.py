@@ -20,6 +20,7 @@ from typing import Any, Literal, get_args, get_type_hints, overload
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
+from . import call_spans
 from .errors import CallerError, PatternsError
 from .events import Turn
 from .schemas import portable
@@ -159,11 +160,16 @@ def check(name: str, arguments: dict[str, Any] | str, tools: Sequence[Tool]) -> 
         return _broken(found)
 
 
-async def run(tool: Tool, arguments: BaseModel, turn: Turn, seconds: float = math.inf) -> Any:
+async def run(tool: Tool, arguments: BaseModel, turn: Turn, seconds: float = math.inf, call_id: str = "") -> Any:
     """What the tool returns, as JSON (see `tool_results`), or an error for the model. Never raises.
 
-    It may take its own timeout, and at most `seconds`.
+    It may take its own timeout, and at most `seconds`. `call_id` is the model's, for the trace.
     """
+    with call_spans.tool(tool, arguments, call_id) as ended:
+        return ended(await _outcome(tool, arguments, turn, seconds))
+
+
+async def _outcome(tool: Tool, arguments: BaseModel, turn: Turn, seconds: float) -> Any:
     patience = min(tool.timeout, seconds)
     if patience <= 0:
         return failed("timeout", f"There was no time left for {tool.name}.", "Go on without it, and say so.")

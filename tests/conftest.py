@@ -13,14 +13,14 @@ import pytest
 from patterns import models, rag, store
 from patterns.course import control
 
-PATTERNS = ("PATTERNS_PROVIDER", "PATTERNS_DATA", "PATTERNS_REDIS_URL")
+PATTERNS = ("PATTERNS_PROVIDER", "PATTERNS_DATA", "PATTERNS_REDIS_URL", "PATTERNS_TRACES")
 FAST: dict[str, Any] = {"time_to_first_token": 0, "tokens_per_second": 1e6}
 
 
 @pytest.fixture(autouse=True)
 def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for name in list(os.environ):
-        if name.startswith(("OPENAI_", "PATTERNS_MODEL_", "OLLAMA_")) or name in PATTERNS:
+        if name.startswith(("OPENAI_", "PATTERNS_MODEL_", "OLLAMA_", "OTEL_")) or name in PATTERNS:
             monkeypatch.delenv(name)
     monkeypatch.setenv("PATTERNS_STATE", str(tmp_path / "state"))
     # The stand-in keeps dials and log by key, and of the log only the latest requests.
