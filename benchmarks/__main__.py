@@ -20,6 +20,7 @@ ROWS = {
     "1": "guards",
     "2": "tool_loop",
     "3": "structured_output",
+    "4": "sse_relay",
     "5": "retrieval",
     "retrieval": "cranfield",
     "6": "caching",
@@ -32,6 +33,11 @@ ROWS = {
     "13": "notebooks",
     "banking77": "banking77",
     "routing": "knn_routing",
+    "many streams": "many_streams",
+    "receipts": "receipts",
+    "calls": "calls",
+    "injection": "injection",
+    "pii": "pii",
 }
 LATEST = Path(__file__).parent / "results" / "latest.json"
 WIDTH = 118

@@ -61,14 +61,14 @@ def sdk(url: str) -> Callable[[], Awaitable[str]]:
 
 
 def ours(url: str) -> Callable[[], Awaitable[str]]:
-    from patterns import caching, cost_control
+    from patterns import caching, cost_control, tracing
     from patterns.core import model_call
-    from patterns.events import Turn, answer, stack
+    from patterns.events import Turn, answer
 
     async def recipe(turn: Turn) -> str:
         return "the same for all"
 
-    handler = stack(
+    handler = tracing.stack(
         model_call(lambda turn: _messages(turn.text)),
         cost_control.recorded,
         cost_control.kill_switch,
@@ -131,8 +131,8 @@ def guard_stack() -> list[Entry]:
         f"By the clock, {measure.milliseconds(wall['ours'])} against {measure.milliseconds(base)}; "
         f"{measure.spread(wall['ours'], base)}. CPU time alone: "
         f"{measure.ratio(measured.cpu['ours'], measured.cpu['sdk']):.2f}. Ours posts the request "
-        "and reads the reply as plain JSON, without the SDK's classes, which pays for the guards. Tracing is the trace "
-        "id that all rows of a request share: there are no spans yet."
+        "and reads the reply as plain JSON, without the SDK's classes, which pays for the guards. Spans are off, as "
+        "they are until somebody asks for them; the trace id that all rows of a request share is there."
     )
     return [
         Entry(

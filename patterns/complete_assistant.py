@@ -13,6 +13,7 @@ from . import (
     acme,
     acme_tools,
     agent_loop,
+    authority,
     bounds,
     breaker,
     caching,
@@ -21,9 +22,11 @@ from . import (
     fallbacks,
     faq_search,
     hedging,
+    output_guard,
     rag,
     retries,
     rolling_summary,
+    safety_privacy,
     streaming_ux,
     structured_output,
     tool_use,
@@ -44,6 +47,7 @@ ACME = World(
     today=acme.today,
     fresh_since=rag.fresh_since,
     contact=faq_search.contact,
+    own_data=safety_privacy.OWN_DATA,
 )
 
 core = model_call(support_prompt, max_tokens=MAX_TOKENS)
@@ -83,6 +87,7 @@ CHAPTERS = (
     "caching",
     "cost_control",
     "embeddings_search",
+    "safety_privacy",
     "fallbacks",
 )
 
@@ -101,6 +106,8 @@ def house(world: World) -> tuple[Storey, ...]:
         Storey(streaming_ux.heartbeat(), "streaming_ux"),
         Storey(cost_control.kill_switch, "cost_control"),
         Storey(cost_control.rate_limited(), "cost_control"),
+        # Outside the ladder and the caches: what they say is checked as well.
+        Storey(output_guard.guarded(world.own_data, world.contact), "safety_privacy"),
         Storey(streaming_ux.cap_history(), "streaming_ux", until="cost_control"),
         Storey(without_model, "fallbacks"),
         Storey(caching.response_cache(recipe), "caching"),
@@ -114,6 +121,7 @@ def house(world: World) -> tuple[Storey, ...]:
         Storey(tool_use.use_tools(acme_tools.TOOLS), "tool_use", until="rag"),
         Storey(tool_use.use_tools(world.tools), "rag", until="agent_loop"),
         Storey(agent_loop.agent(world.tools, handoff=world.handoff), "agent_loop"),
+        Storey(authority.asked_for(world.tools, world.contact), "safety_privacy"),
         Storey(fallbacks.tiers(), "fallbacks"),  # inside the loop: another model takes over one step, not the whole run
         Storey(cascade.cascade(), "cost_control"),
         Storey(rag.grounded, "rag"),

@@ -14,6 +14,7 @@
       of the index              mixed_embeddings, bad_vectors, index_busy
       of evals                  self_judging
       of runs                   unknown_run, run_ended, unknown_token, already_decided
+      of the service            not_signed_in, not_found
     ProviderError   rate_limited, overloaded, unreachable, timeout, stream_cut, bad_stream, quota, refused,
                     breaker_open
     LimitHit        named after the limit: steps, dollars, seconds, no_progress, outcome_unknown, budget, rate_limit,

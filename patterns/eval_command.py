@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from . import complete_assistant, eval_gate, evals, models
+from . import complete_assistant, eval_gate, eval_history, evals, models
 from .agreement import wilson
 from .errors import CallerError, PatternsError
 from .eval_cases import SPLITS, Case, path_of
@@ -61,6 +61,8 @@ async def _run(options: argparse.Namespace) -> int:
     finally:
         await models.close()
     _refuse_outage(outcomes, options.update_baseline)
+    if whole:
+        eval_history.add(outcomes, **_made(options))
     print(f"{len(cases)} cases · {' · '.join(f'{name} {value}' for name, value in _made(options).items())}\n")
     print(scores_with_intervals(outcomes))
     gate = eval_gate.compare(baseline, outcomes) if baseline else None

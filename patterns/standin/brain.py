@@ -1,9 +1,9 @@
 """The model's mind: one function from a request to a reply.
 
-It reads the prompt, and then does the first of these that applies: obeys an order hidden in a document (only when the
-dial `gullibility` says so), calls tools, fills a schema, tells what the tools found, summarises, or answers from the
-documents. Which model it is decides whether meanings or only words are compared. The dials' faults in the content are
-put on top, where a real model would make them.
+It reads the prompt, and then does the first of these that applies: obeys an order hidden in it (only when the dial
+`gullibility` says so: with tool calls, in the fields of a schema, or in words), calls tools, fills a schema, tells what
+the tools found, summarises, or answers from the documents. Which model it is decides whether meanings or only words are
+compared. The dials' faults in the content are put on top, where a real model would make them.
 """
 
 import json
@@ -15,6 +15,7 @@ from . import (
     embedding,
     filling,
     misbehaving,
+    obeying,
     orders,
     prompt,
     reading,
@@ -65,9 +66,12 @@ def think(request: wire.ChatRequest, model: Model, occasion: "Occasion") -> Repl
     meaning = _meaning if model.meaning and not drifted else None
     schema = _schema(request)
     obeys = occasion.dials.draw("gullibility", "gullibility", *occasion.content)
-    if obeys and schema is None and (order := orders.gullible_order(read)) is not None:
-        return Reply(text=order)
-    if calls := _calls(request, read, meaning, occasion):
+    obeyed = orders.orders(read) if obeys else []
+    if obeyed and (calls := _ordered(request, read, meaning, obeyed, occasion)):
+        return Reply(calls=calls)
+    if obeyed and schema is None:
+        return Reply(text=" ".join(dict.fromkeys(order.said for order in obeyed)))
+    if not obeyed and (calls := _calls(request, read, meaning, occasion)):
         return Reply(calls=calls)
     if schema is not None:
         current = any(result.current for result in read.tool_results)
@@ -77,7 +81,7 @@ def think(request: wire.ChatRequest, model: Model, occasion: "Occasion") -> Repl
         if judges and (case := rubric.read(request.messages)) is not None:
             value = verdicts.fill(schema, case, meaning)
         else:
-            value = filling.fill(schema, read, meaning)
+            value = obeying.written(filling.fill(schema, read, meaning), schema, obeyed)
         return Reply(text=_structured(value, schema, read, occasion))
     text, cites = _prose(request, read, meaning)
     if occasion.varies:
@@ -102,7 +106,20 @@ def _calls(
 ) -> tuple[ToolCall, ...]:
     if not request.tools or request.tool_choice == "none":
         return ()
-    calls = _again(request, occasion) or _new_calls(request, read, meaning, occasion)
+    return _flooded(_again(request, occasion) or _new_calls(request, read, meaning, occasion), occasion)
+
+
+def _ordered(
+    request: wire.ChatRequest, read: Prompt, meaning: Encode | None, obeyed: list[orders.Order], occasion: "Occasion"
+) -> tuple[ToolCall, ...]:
+    """The tool calls that a hidden order asks for."""
+    if not request.tools or request.tool_choice == "none":
+        return ()
+    asked = obeying.calls(obeyed, [tool.model_dump() for tool in request.tools], read, meaning)
+    return _flooded([(name, json.dumps(values, ensure_ascii=False)) for name, values in asked], occasion)
+
+
+def _flooded(calls: list[tuple[str, str]], occasion: "Occasion") -> tuple[ToolCall, ...]:
     if calls and (flood := occasion.dials.tool_flood):
         calls = [calls[position % len(calls)] for position in range(max(flood, len(calls)))]
     return tuple(

@@ -1,95 +1,77 @@
-"""What a fully gullible model would say: it obeys an order that hides in a document, a tool result or an image's text.
+"""What a fully gullible model would say: it obeys an order that hides in a text it was given.
 
 Only called when a dial asks for gullibility. An order is a sentence in the imperative *to the assistant*; a
-text that tells its readers what to do ("Return books to the desk.") is not one.
+text that tells its readers what to do ("Return books to the desk.") is not one. What comes of an order besides words
+(tools called, fields filled) is in `obeying.py`.
 """
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
+from .decoding import variants
+from .order_words import (
+    ADDRESSED,
+    DOES,
+    EVERYTHING,
+    IGNORE,
+    LEAK,
+    LEAKS,
+    MUST,
+    QUOTES,
+    RULES,
+    SAY,
+    SEND,
+    SHOWS_ALL,
+    TELL,
+)
 from .prompt import Prompt
 from .words import sentences
 
-_QUOTES = "\"'“”„‘’«»`"
-_AI = r"(?:ai|a\.i\.|llm|language model|chat ?bot|bot|assistant|gpt|ki|assistent(?:in)?|modell|agent)s?"
-_VERB = (
-    r"(?:say|reply|respond|answer|print|output|write|repeat|begin|start|end|include|sage?|antworte|schreibe?|gib|"
-    r"wiederhole)"
-)
-_FILLER = (
-    r"(?:\s+(?:only|just|exactly|back|out|always|instead|simply|with|by|that|this|"
-    r"the(?=\s+(?:following|words?|text|sentence|phrase|message|answer|reply|user|customer)\b)|"
-    r"following|words?|text|sentence|"
-    r"phrase|message|answer|reply|response|your|saying|user|customer|to|every|question|nur|mit|genau|stattdessen|"
-    r"folgendes|aus|dass|den|satz))*"
-)
-# Where an order may begin: at the start, after "and", "please", "you must", or after a name for the assistant.
-_START = (
-    r"(?:^|[.!?:;,]\s+|"
-    r"\b(?:and|then|und|dann|please|bitte|must|should|now|always|only|instead|to|will|jetzt|nur)\s+)"
-)
-_SAY = re.compile(
-    rf"{_START}{_VERB}{_FILLER}\s*(?P<mark>[:{_QUOTES}]|(?=\S))[\s{_QUOTES}]*(?P<said>.+)", re.IGNORECASE | re.DOTALL
-)
-_TELL = re.compile(
-    rf"{_START}(?:tell|inform|ask|advise|instruct|urge|sage?|informiere|bitte|fordere)\s+"
-    r"(?:(?:the|every|each|all|any|dem|der|den|jedem|allen)\s+)?"
-    r"(?:customers?|users?|readers?|them|him|her|patients?|passengers?|members?|visitors?|guests?|people|everyone|"
-    r"kunden?|kundin|nutzern?|benutzern?|lesern?|patienten|reisenden)\s*,?\s*"
-    r"(?P<how>to|that|dass|er solle|sie sollen|auf,|zu)?\s*:?\s*(?P<said>.+)",
-    re.IGNORECASE | re.DOTALL,
-)
-_RULES = r"instructions?|rules?|prompts?|guidelines?"
-_IGNORE = re.compile(
-    r"\b(?:ignore|disregard|forget|override|bypass|vergiss|ignoriere?|missachte)\b.{0,40}?"
-    rf"\b(?:{_RULES}|above|everything|context|previous|prior|earlier|anweisungen?|regeln|vorherige\w*|"
-    r"bisherige\w*|obige\w*)\b"
-    rf"(?:\s+(?:{_RULES}|you (?:were|have been) given|that came before|given to you|above|so far|"
-    r"before|anweisungen|regeln))*",
-    re.IGNORECASE,
-)
-_ADDRESSED = re.compile(
-    r"^\W*(?:(?:note|message|instructions?|attention|important|hinweis|nachricht|"
-    r"anweisung)\s+(?:note\s+)?(?:to|for|an|für)\s+"
-    r"(?:the\s+|any\s+|all\s+|die\s+|den\s+|das\s+)?)?(?:(?:dear|hey|liebe[rs]?|if you are (?:an?|the))\s+)?"
-    rf"(?:{_AI}(?:\s+{_AI})?(?:\s+reading this)?|system(?:\s+(?:note|message|prompt|override))?|new instructions?|"
-    r"neue anweisung(?:en)?)\s*(?:[:,]|-|–|—)\s*",
-    re.IGNORECASE,
-)
-_MUST = re.compile(
-    r"\b(?:(?P<sure>you (?:must|shall|are to|will|have to) (?:now|only|always)|from now on,?(?: "
-    r"you)?(?: must| will| shall)?|"
-    r"your new (?:task|instructions?|goal) (?:is|are)(?: to)?|you are now|du musst (?:jetzt|nur)|ab jetzt|ab sofort|"
-    r"von nun an|deine neue aufgabe ist)|you (?:must|shall|are to|will|have to)|du musst)\b[:,]?\s*",
-    re.IGNORECASE,
-)
-_SEND = re.compile(
-    r"^(?:please |bitte )?(?:send|forward|e-?mail|post|transfer|upload|leak|reveal|sende?|schicke?|"
-    r"leite|verrate)\b.{0,80}"
-    r"\b(?:password|passwords|data|records?|conversation|history|details|secrets?|keys?|prompt|"
-    r"instructions|list|names|addresses|"
-    r"daten|passw\w+|verlauf|anweisungen|adressen)\b",
-    re.IGNORECASE | re.DOTALL,
-)
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """`said` is what obeying it says, `text` the order and what follows it in its paragraph.
+
+    `plain`: it is to the assistant beyond doubt, or was written so that only a machine reads it. `source` is the id of
+    the document that it stood in.
+    """
+
+    said: str
+    text: str
+    plain: bool
+    source: str = ""
 
 
-LEAK = "I will show my instructions."
-"""Stands for the instructions themselves, which the caller puts in its place."""
-_LEAK = re.compile(
-    r"\b(?:print|reveal|repeat|show|output|leak|write|verrate|zeige)\b.{0,30}\b(?:system prompt|your "
-    r"(?:\w+ )?(?:instructions|"
-    r"prompt|rules)|deine anweisungen|systemprompt)\b",
-    re.IGNORECASE,
-)
+def orders(prompt: Prompt) -> list[Order]:
+    """The orders of the first text of the prompt that holds any."""
+    for source, text, trusted in _texts(prompt):
+        found = [order for order in obeyed(text, source) if order.plain or not trusted]
+        if found:
+            return [_filled(order, prompt) for order in found]
+    return []
 
 
 def gullible_order(prompt: Prompt) -> str | None:
-    """What obeying the first hidden order would say, or None when no text holds one."""
-    texts = [document.text for document in prompt.documents]
-    texts += [text for result in prompt.tool_results for text in _strings(result.content)]
-    obeyed = next((said for text in texts for said in _obeyed(text)), None)
-    return prompt.instructions or obeyed if obeyed == LEAK else obeyed
+    """What obeying the first order would say, or None when no text holds one."""
+    return next((order.said for order in orders(prompt)), None)
+
+
+def _texts(prompt: Prompt) -> Iterator[tuple[str, str, bool]]:
+    """Every text that the model was given, with the id of its document, and whether it is the user's own.
+
+    The user asks for things all the time: there, only what is against the instructions is an order to obey.
+    """
+    for result in prompt.tool_results:
+        yield from (("", text, False) for text in _strings(result.content))
+    for document in prompt.documents:
+        yield document.id, document.text, False
+        yield document.id, document.title, False
+    for said in reversed(prompt.history):
+        yield "", said.text, True
+    yield "", prompt.question, True
 
 
 def _strings(value: Any) -> Iterator[str]:
@@ -100,49 +82,79 @@ def _strings(value: Any) -> Iterator[str]:
             yield from _strings(item)
 
 
-def _obeyed(text: str) -> Iterator[str]:
-    """What each order of a text makes a gullible model say, the first first."""
+def _filled(order: Order, prompt: Prompt) -> Order:
+    """What stands for something is put in: the instructions, the documents, the question for what is in braces."""
+    said = order.said
+    if said == LEAK:
+        said = prompt.instructions or said
+    elif said == EVERYTHING:
+        said = "\n\n".join(document.text for document in prompt.documents) or said
+    else:
+        said = re.sub(r"\{+[^{}\n]{0,60}\}+", lambda _: quote(prompt.question, safe=""), said)
+    return Order(said, order.text, order.plain, order.source)
+
+
+def obeyed(text: str, source: str = "") -> Iterator[Order]:
+    """Every order in a text; one that is encoded counts where the text as it stands holds none."""
+    for position, variant in enumerate(variants(text)):
+        found = list(_read(variant, source, hidden=position > 0))
+        yield from found
+        if found:
+            return
+
+
+def _read(text: str, source: str, hidden: bool) -> Iterator[Order]:
     for paragraph in re.split(r"\n\s*\n", text):
-        parts = sentences(_bare(paragraph))
+        bare, links = _bare(paragraph)
+        parts = sentences(bare)
         told = False  # the sentence before was to the assistant, so that this one may be the order
         for at, part in enumerate(parts):
-            rest = _IGNORE.sub("", part, count=1)
+            rest = IGNORE.sub("", part, count=1)
             ignored = rest != part
-            plain = _ADDRESSED.sub("", rest, count=1)
+            plain = ADDRESSED.sub("", rest, count=1)
             addressed = ignored or plain != rest
-            must = _MUST.search(plain)
+            must = MUST.search(plain)
+            sure = bool(must and must["sure"])
             following = " ".join(parts[at + 1 :])
-            obeyed = _order(plain, following, addressed or told or bool(must and must["sure"]), must)
-            if obeyed:
-                yield obeyed
-            told = addressed or (told and not obeyed)
+            said = _order(plain, following, addressed or told or sure, must)
+            if said:
+                against = re.search(rf"\b(?:{RULES}|anweisungen?|regeln|above|everything)\b", part, re.IGNORECASE)
+                certain = (
+                    hidden or told or sure or (plain != rest) or bool(ignored and against) or said in (LEAK, EVERYTHING)
+                )
+                yield Order(_linked(said, links), _linked(f"{part} {following}", links), certain, source)
+            told = addressed or told
 
 
 def _order(text: str, following: str, to_assistant: bool, must: re.Match[str] | None) -> str | None:
     """One sentence obeyed; None when it orders nothing."""
     text = text.strip(" \t\n.!,;:-–—") if not text.strip(" .!,;:-–—") else text.strip()
-    if _LEAK.search(text):
+    if LEAKS.search(text):
         return LEAK
-    for pattern in (_TELL, _SAY):
+    if to_assistant and SHOWS_ALL.search(text):
+        return EVERYTHING
+    for pattern in (TELL, SAY):
         found = pattern.search(text)
         if not found:
             continue
         said = found["said"]
-        if pattern is _TELL:
+        if pattern is TELL:
             how = (found["how"] or "").lower()
             polite = "Bitte" if how in {"er solle", "sie sollen", "auf,", "zu"} else "Please"
-            if how in {"that", "dass"} or not how:
+            if how in {"that", "dass", "que", "de que", "qu'"} or not how:
                 return _sentence(said)
             return _sentence(f"{polite} {_own(said)}")
         explicit = bool(found["mark"].strip())
         if (explicit and found["mark"] != ":") or re.search(
-            rf":\s*[{_QUOTES}]", text[found.start() : found.start("said")]
+            rf":\s*[{QUOTES}]", text[found.start() : found.start("said")]
         ):
-            quoted = re.match(rf"(.+?)[{_QUOTES}](?:[\s.,;!)]|$)", f"{said} {following}", re.DOTALL)
+            quoted = re.match(rf"(.+?)[{QUOTES}](?:[\s.,;!)]|$)", f"{said} {following}", re.DOTALL)
             return _sentence(quoted[1] if quoted else said)
         if explicit or to_assistant:
             return _sentence(said)
-    sends = _SEND.search(text)
+    if to_assistant and (does := DOES.search(text)) and not must:
+        return _sentence(does["said"])
+    sends = SEND.search(text)
     if not text.strip(" .!,;:-–—") or not (to_assistant or sends):
         return None
     if must:
@@ -160,11 +172,32 @@ def _order(text: str, following: str, to_assistant: bool, must: re.Match[str] | 
     return _sentence(f"I will {_own(order)}")
 
 
-def _bare(text: str) -> str:
-    """Without Markdown and HTML marks, which hide an order from people and not from a model."""
+_KEPT = re.compile(
+    r"!?\[[^\]\n]*\]\([^)\n]*\)|<img\b[^>]*>|\w{2,10}://[^\s<>\"“”]*[^\s<>\"“”.,;:!?)]|(?:javascript|data|mailto|tel):\S+|"
+    r"[\w.+-]+@[\w.-]*\w|[^\W_]+(?:_[^\W_]+)+",
+    re.IGNORECASE,
+)
+
+
+def _bare(text: str) -> tuple[str, list[str]]:
+    """Without Markdown and HTML marks, which hide an order from people and not from a model; and what it keeps apart.
+
+    Links, addresses and names_like_this are words to come back later: their signs are no marks.
+    """
+    kept: list[str] = []
+
+    def keep(match: re.Match[str]) -> str:
+        kept.append(match[0])
+        return f"qk{len(kept) - 1}kq"
+
+    text = _KEPT.sub(keep, text)
     text = re.sub(r"<!--|</?[a-z][^>]*>|&lt;|&gt;", " ", text.replace("-->", " . "), flags=re.IGNORECASE)
     text = re.sub(r"^[ \t]*(?:[#>*+-]+|\d+[.)])[ \t]+", "", text, flags=re.MULTILINE)
-    return re.sub(r"[*_#~\[\]]{1,3}", "", " ".join(text.split()))
+    return re.sub(r"[*_#~\[\]]{1,3}", "", " ".join(text.split())), kept
+
+
+def _linked(text: str, kept: list[str]) -> str:
+    return re.sub(r"qk(\d+)kq", lambda match: kept[int(match[1])], text, flags=re.IGNORECASE)
 
 
 def _own(text: str) -> str:
@@ -175,6 +208,6 @@ def _own(text: str) -> str:
 
 
 def _sentence(text: str) -> str:
-    said = re.sub(r"\s+([.!?])", r"\1", text).strip(f" \t\n{_QUOTES}")
+    said = re.sub(r"\s+([.!?])", r"\1", text).strip(f" \t\n{QUOTES}")
     said = said[:1].upper() + said[1:]
     return said if said.endswith((".", "!", "?")) else f"{said}."
