@@ -3,34 +3,28 @@
 Recall and precision by kind on generated messages (`tests/people.py`: seeded, checksums right, look-alikes beside them)
 and on 100 sentences of Presidio's generator. A find is right when it covers the whole value and has its kind. The
 generator and the finder have one author, and the sentences of Presidio were looked at while the finder was written:
-both say what it can do at best. Then 1,000 conversations run through the assistant on the stand-in, and every byte of
-the state folder is searched for each value that was planted, by a search that knows nothing of the finder.
+both say what it can do at best. Only names were written by the one half of the sentences and are reported on the other.
+What reaches the disk is in `pii_on_disk.py`.
 Data: https://github.com/microsoft/presidio-research, `generated_small.json` (MIT).
 """
 
-import asyncio
 import json
+import random
 import subprocess
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
-from patterns import acme, caching, cost_control, eval_production, models, rolling_summary, state
-from patterns.core import model_call, support_prompt
-from patterns.course import control
-from patterns.erasing import files_under, needles
-from patterns.events import Message, Turn, answer, stack
+from patterns import acme, person_names
+from patterns.errors import CallerError
 from patterns.pii import find
-from patterns.pseudonyms import pseudonymised
-from tests.people import People, Planted
+from tests.people import People
 
 from . import measure
 from .measure import Entry, Skipped
+from .pii_on_disk import on_disk
 
-SEED, MESSAGES, CONVERSATIONS, AT_ONCE = 42, 10_000, 1_000, 16
-HEAD, PIECE = 6, 4_000_000  # bytes: what a value is looked up by; what is read at once
+SEED, MESSAGES = 42, 10_000
 KINDS = ("email", "phone", "card", "iban", "ssn")
 LABELS = {
     "EMAIL_ADDRESS": "email",
@@ -49,7 +43,9 @@ def ours(text: str) -> Gold:
     return [(span.kind, span.start, span.end) for span in find(text)]
 
 
-def scores(texts: Iterable[tuple[str, Gold]], finder: Finder) -> dict[str, tuple[float, float, int]]:
+def scores(
+    texts: Iterable[tuple[str, Gold]], finder: Finder, kinds: Sequence[str] = KINDS
+) -> dict[str, tuple[float, float, int]]:
     """Recall, precision and number of values by kind and "all"; NaN where there was none."""
     there, hits, right, said = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
     for text, gold in texts:
@@ -61,13 +57,13 @@ def scores(texts: Iterable[tuple[str, Gold]], finder: Finder) -> dict[str, tuple
             said[kind] += 1
             right[kind] += any(one == kind and begin < end and stop > start for one, begin, stop in gold)
     for counter in (there, hits, right, said):
-        counter["all"] = sum(counter[kind] for kind in KINDS)
+        counter["all"] = sum(counter[kind] for kind in kinds)
 
     def share(part: int, whole: int) -> float:
         return part / whole if whole else float("nan")
 
     return {
-        kind: (share(hits[kind], there[kind]), share(right[kind], said[kind]), there[kind]) for kind in (*KINDS, "all")
+        kind: (share(hits[kind], there[kind]), share(right[kind], said[kind]), there[kind]) for kind in (*kinds, "all")
     }
 
 
@@ -77,15 +73,15 @@ def generated(count: int) -> list[tuple[str, Gold]]:
     return [(one.text, [(value.kind, value.start, value.end) for value in one.planted]) for one in said]
 
 
-def of_presidio(folder: Path) -> list[tuple[str, Gold]]:
+def of_presidio(folder: Path, labels: Mapping[str, str] = LABELS) -> list[tuple[str, Gold]]:
     rows = json.loads((folder / "generated_small.json").read_text(encoding="utf-8"))
     return [
         (
             row["full_text"],
             [
-                (LABELS[span["entity_type"]], span["start_position"], span["end_position"])
+                (labels[span["entity_type"]], span["start_position"], span["end_position"])
                 for span in row["spans"]
-                if span["entity_type"] in LABELS
+                if span["entity_type"] in labels
             ],
         )
         for row in rows
@@ -155,86 +151,47 @@ def on_presidio_small() -> list[Entry]:
     return compared("presidio_small", of_presidio(measure.bench_data("presidio_small")), goals=False)
 
 
-# what reaches the disk
+# names that nobody told us
+
+INTRODUCED = ("My name is {}.", "Ich heiße {}.", "Regards,\n{}", "Dear {}, thank you.")
+MENTIONED = ("I spoke with {} yesterday.", "{} said that it is free.", "It was for {}, my neighbour.")
 
 
-def left_on_disk(folder: Path, values: Iterable[Planted]) -> tuple[int, int]:
-    """Of how many values a trace is in the folder, and how many bytes were read."""
-    forms = {value.value for value in values}
-    forms |= {"".join(sign for sign in value if sign.isalnum()) for value in forms if "@" not in value}
-    begins: dict[int, list[tuple[bytes, str]]] = {}
-    for form in forms:
-        wanted = needles([form])
-        for one in (*wanted.whole, *wanted.anywhere):
-            begins.setdefault(int.from_bytes(one[:HEAD], "little"), []).append((one, form))
-    keys, found, size = np.array(sorted(begins), np.uint64), set[str](), 0
-    for path in files_under(folder):
-        data = path.read_bytes().lower()
-        size += len(data)
-        for start in range(0, len(data), PIECE):
-            piece = data[start : start + PIECE + 200]
-            letters = np.frombuffer(piece, np.uint8).astype(np.uint64)
-            heads = np.zeros(max(0, len(letters) - HEAD + 1), np.uint64)
-            for place in range(HEAD):
-                heads |= letters[place : place + len(heads)] << np.uint64(8 * place)
-            for place in np.flatnonzero(np.isin(heads, keys)):
-                found |= {form for one, form in begins[int(heads[place])] if piece.startswith(one, int(place))}
-    return len(found), size
+def with_names(frames: Sequence[str], count: int) -> list[tuple[str, Gold]]:
+    """Messages in which customers of the invented shop are named: names that the lists were not chosen for."""
+    draw, people = random.Random(SEED), People(SEED)
+    names = [customer["name"] for customer in acme.customers().values()]
+    texts: list[tuple[str, Gold]] = []
+    for _ in range(count):
+        name, before = draw.choice(names), f"It is about {people.lookalike()}. "
+        text = before + draw.choice(frames).format(name)
+        texts.append((text, [("name", text.index(name, len(before)), text.index(name, len(before)) + len(name))]))
+    return texts
 
 
-async def converse(count: int) -> list[Planted]:
-    """`count` conversations of six messages and a question, all with personal data, through every layer that writes."""
-    people, kept, planted = People(SEED), [], list[Planted]()
-    users = [acme.user(name) for name in acme.customers()]
-    layers = (
-        eval_production.traced(kept.append), cost_control.recorded, caching.response_cache(recipe),
-        caching.semantic_cache(recipe), rolling_summary.summarised(), pseudonymised(),
-    )  # fmt: skip
-    assistant = stack(model_call(support_prompt, "small", max_tokens=60, whole=True), *layers)
-    free = asyncio.Semaphore(AT_ONCE)
+def names() -> list[Entry]:
+    """With the extra `pii`."""
+    try:
+        person_names.first_names()
+    except CallerError as error:
+        raise Skipped(str(error)) from None
 
-    async def one(number: int) -> None:
-        said = [people.said() for _ in range(7)]
-        planted.extend(value for message in said for value in message.planted)
-        spoken = [(Message("user", before.text), Message("assistant", "Thank you.")) for before in said[:6]]
-        history = tuple(message for pair in spoken for message in pair)
-        async with free:
-            await answer(assistant, Turn(said[6].text, users[number % len(users)], history))
+    def finder(text: str) -> Gold:
+        return [("name", start, end) for start, end in person_names.people(text)]
 
-    await asyncio.gather(*map(one, range(count)))
-    traces = state.folder() / "traces.jsonl"
-    traces.write_text("".join(f"{trace}\n" for trace in kept), encoding="utf-8")
-    return planted
-
-
-async def recipe(turn: Turn) -> str:
-    return "v1"
+    half = of_presidio(measure.bench_data("presidio_small"), {"PERSON": "name"})[1::2]
+    groups = {
+        "presidio_small, the half that was not looked at": half,
+        "generated, introduced": with_names(INTRODUCED, 1_000),
+        "generated, only mentioned": with_names(MENTIONED, 1_000),
+    }
+    entries = []
+    for group, texts in groups.items():
+        recall, precision, count = scores(texts, finder, ("name",))["name"]
+        note = f"{count} names in {len(texts)} texts"
+        for metric, value in (("recall", recall), ("precision", precision)):
+            entries.append(Entry("pii", f"{metric} of name, {group}", value, "", {}, measure.versions("names"), note))
+    return entries
 
 
-def on_disk() -> list[Entry]:
-    async def run() -> tuple[list[Planted], tuple[int, int]]:
-        control.turn(time_to_first_token=0, tokens_per_second=1e6)
-        planted = await converse(CONVERSATIONS)
-        await models.close()
-        return planted, left_on_disk(state.folder(), planted)
-
-    with measure.standin():
-        planted, (left, size) = asyncio.run(run())
-    note = (
-        f"{CONVERSATIONS:,} conversations; {len(planted):,} values looked for in {size / 1e6:.1f} MB of ledger, "
-        "caches, summaries and traces: as text, in UTF-16, base64, JSON and URLs"
-    )
-    return [
-        Entry(
-            "pii",
-            "values on disk after 1,000 conversations, over all",
-            left / len(planted),
-            "≤ 0.02",
-            {},
-            measure.versions("phonenumbers"),
-            note,
-        )
-    ]
-
-
-PARTS = (on_generated, on_presidio_small, on_disk)
+PARTS = (on_generated, on_presidio_small, names, on_disk)

@@ -16,10 +16,14 @@ from .errors import CallerError
 from .events import Document, Plan, User
 
 
+def has_data() -> bool:
+    """Whether there is an Acme here. There is none where the package serves somebody's own documents."""
+    return _folder().is_dir()
+
+
 def data_folder() -> Path:
     """`$PATTERNS_DATA`, else `data/` of the checkout. Raises CallerError when there is none."""
-    root = state.checkout()
-    folder = Path(os.environ.get("PATTERNS_DATA") or (root / "data" if root else "data"))
+    folder = _folder()
     if not folder.is_dir():
         raise CallerError(
             f"There is no folder {folder}.",
@@ -27,6 +31,11 @@ def data_folder() -> Path:
             "not_set_up",
         )
     return folder
+
+
+def _folder() -> Path:
+    root = state.checkout()
+    return Path(os.environ.get("PATTERNS_DATA") or (root / "data" if root else "data"))
 
 
 def articles() -> tuple[Article, ...]:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from .booking import Entry
     from .models import Provider, Tier
-    from .tools import Tool
 
 LONGEST = 20_000  # characters of one captured text
 
@@ -100,7 +99,7 @@ def call_ended(span: "Span | None", outcome: str, entry: "Entry") -> None:
 
 
 @contextmanager
-def tool(of: "Tool", arguments: "BaseModel", call_id: str = "") -> Iterator[Callable[[Any], Any]]:
+def tool(name: str, arguments: "BaseModel", call_id: str = "") -> Iterator[Callable[[Any], Any]]:
     """The span of a tool while it runs, and what to hand its result through: an error in it is the span's status."""
     from . import tracing
 
@@ -111,10 +110,10 @@ def tool(of: "Tool", arguments: "BaseModel", call_id: str = "") -> Iterator[Call
     from opentelemetry.context import attach, get_current
     from opentelemetry.trace import set_span_in_context
 
-    attributes = {names.OPERATION: "execute_tool", names.TOOL: of.name, names.TOOL_TYPE: "function"}
+    attributes = {names.OPERATION: "execute_tool", names.TOOL: name, names.TOOL_TYPE: "function"}
     if call_id:
         attributes[names.TOOL_CALL] = call_id
-    span = on.begin(f"execute_tool {of.name}", attributes)
+    span = on.begin(f"execute_tool {name}", attributes)
     if content():
         span.set_attribute(names.TOOL_ARGUMENTS, _scrubbed(arguments.model_dump_json()))
     outcome = ["aborted"]

@@ -18,7 +18,7 @@ from contextlib import aclosing
 from dataclasses import asdict, dataclass, replace
 from typing import TypeAlias
 
-from . import backend, bounds, calls, metrics
+from . import backend, bounds, calls, metrics, pii
 from .bounds import CAPS, Caps
 from .confidence import Curve
 from .errors import CallerError, ProviderError
@@ -172,7 +172,7 @@ def routed(tiers: Mapping[str, TierName]) -> Layer:
 class Pair:
     """A question with both answers: what a judge or a person compares, and what the next curve is fitted on.
 
-    `large` is empty where the large model asked for tools instead.
+    The texts are kept without what `pii.scrubbed` finds. `large` is empty where the large model asked for tools.
     """
 
     trace_id: str
@@ -192,7 +192,8 @@ def _drawn(turn: Turn, share: float) -> bool:
 
 async def _keep(pair: Pair) -> None:
     tags = ("cascade pairs", f"user:{pair.tenant}/{pair.user}")
-    value = json.dumps(asdict(pair))
+    texts = {name: pii.scrubbed(getattr(pair, name)) for name in ("question", "small", "large")}
+    value = json.dumps(asdict(pair) | texts)
     await backend.default().put(f"cascade pair {pair.trace_id}", value, AUDIT_SECONDS, AUDIT_SECONDS, tags)
 
 

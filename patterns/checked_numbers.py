@@ -89,7 +89,7 @@ def _windows(
         parts, digits = [every[position]], 0
         taken = 0
         before = text[max(0, parts[0].start - 2) : parts[0].start]
-        while not re.search(r"[^\W_]-?$", before):
+        while not re.search(r"[^\W_]-?\Z", before):
             digits += parts[-1].end - parts[-1].start
             after = position + len(parts)
             ends = not text[parts[-1].end : parts[-1].end + 1].isalpha()

@@ -22,7 +22,9 @@ from . import (
     fallbacks,
     faq_search,
     hedging,
+    multimodal,
     output_guard,
+    pseudonyms,
     rag,
     retries,
     rolling_summary,
@@ -87,6 +89,7 @@ CHAPTERS = (
     "caching",
     "cost_control",
     "embeddings_search",
+    "multimodal",
     "safety_privacy",
     "fallbacks",
 )
@@ -106,6 +109,7 @@ def house(world: World) -> tuple[Storey, ...]:
         Storey(streaming_ux.heartbeat(), "streaming_ux"),
         Storey(cost_control.kill_switch, "cost_control"),
         Storey(cost_control.rate_limited(), "cost_control"),
+        Storey(multimodal.checked, "multimodal"),
         # Outside the ladder and the caches: what they say is checked as well.
         Storey(output_guard.guarded(world.own_data, world.contact), "safety_privacy"),
         Storey(streaming_ux.cap_history(), "streaming_ux", until="cost_control"),
@@ -116,6 +120,7 @@ def house(world: World) -> tuple[Storey, ...]:
         Storey(caching.semantic_cache(recipe), "caching"),
         Storey(rolling_summary.summarised(), "cost_control"),  # a summary costs a call, a cached answer none
         Storey(streaming_ux.restart(), "streaming_ux", until="agent_loop"),
+        Storey(multimodal.look, "multimodal"),
         Storey(paste_articles, "start_here", until="rag"),
         Storey(search, "rag"),
         Storey(tool_use.use_tools(acme_tools.TOOLS), "tool_use", until="rag"),
@@ -134,6 +139,7 @@ def house(world: World) -> tuple[Storey, ...]:
         Storey(hedging.hedged(fallbacks.model_key), "fallbacks"),
         Storey(bounds.bounded(max_tokens=MAX_TOKENS), "agent_loop"),
         Storey(cost_control.kill_switch, "cost_control"),  # once more: a run of several steps stops at the next
+        Storey(pseudonyms.pseudonymised(), "safety_privacy"),  # the provider learns no address, number or account
     )
 
 

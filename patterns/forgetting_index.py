@@ -11,6 +11,7 @@ from pathlib import Path
 from . import state, store
 from .erasing import erased, needles
 from .events import User
+from .index import vector_store
 from .index.folder import IndexFolder
 
 
@@ -18,7 +19,8 @@ async def forget(user: User, words: Sequence[str]) -> tuple[str, ...]:
     """Remove every document of the user's tenant in which one of `words` stands. Returns the ids, sorted.
 
     Chroma's files are deleted: the next sync fills them again without embedding, and until then the exact search
-    answers. Raises CallerError (`index_busy`, `store_unwritable`).
+    answers. Raises CallerError (`index_busy`, `store_unwritable`), and ProviderError (`unreachable`) for a Chroma
+    server that is away: then some of it is still there, and the call is to be made again.
     """
     gone: set[str] = set()
     for file in (state.folder() / "index").rglob(f"tenant-{user.tenant}.sqlite3"):
@@ -44,8 +46,15 @@ async def _forget(folder: IndexFolder, tenant: str, words: Sequence[str]) -> set
 
 
 def _drop_chroma(folder: IndexFolder) -> None:
-    """Chroma's files hold deleted vectors, and pieces of memory besides. They are made anew from the tenants' files."""
-    if not folder.chroma.exists():
+    """Chroma's files hold deleted vectors, and pieces of memory besides. They are made anew from the tenants' files.
+
+    A server is told to delete the collections; when its own files let go of them is up to it.
+    """
+    if folder.chroma.server:
+        with vector_store.trouble(folder.chroma):
+            for tenant in folder.tenants():
+                folder.chroma.drop(tenant)
+    if not folder.chroma.folder.exists():
         return
     generation = uuid.uuid4().hex
     folder.set(generation=generation)

@@ -226,8 +226,8 @@ def _said(span: Kept) -> str:
         said.append(f"{known[names.INPUT_TOKENS]} in, {known[names.OUTPUT_TOKENS]} out")
     if names.COST in known:
         said.append(f"${known[names.COST]:.5f}")
-    if names.RUNG in known:
-        said.append(str(known[names.RUNG]))
+    if names.SERVED in known:
+        said.append("/".join(filter(None, (str(known[names.SERVED]), str(known.get(names.TIER, ""))))))
     return " · ".join(said)
 
 

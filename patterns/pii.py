@@ -5,9 +5,10 @@
 
 A kind with a checksum is found by it: cards (Luhn), IBANs (mod 97). Telephone numbers have none (`telephones.py`).
 Full-width digits, invisible characters and escapes are read as what they stand for (`plain_text.py`). A name is found
-when it is known, such as that of the signed-in customer.
+when it is known, such as that of the signed-in customer; with an extra, others are found as well (`person_names.py`).
 
-Not found: names that nobody told us, street addresses, dates of birth, what is spelled out ("john at mail dot com").
+Not found: most names that nobody told us, street addresses, dates of birth, what is spelled out ("john at mail dot
+com").
 Every step looks at a bounded piece of the text: twice the text takes twice the time, whatever is in it.
 """
 
@@ -17,6 +18,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from . import person_names
 from .checked_numbers import cards, ibans, ssns
 from .plain_text import plain
 from .telephones import telephones
@@ -37,7 +39,8 @@ def find(text: str, region: str | None = None, names: Collection[str] = ()) -> l
     """All personal data in `text`, in order and without overlaps.
 
     `region` ("US", "DE") is where a telephone number without a country code belongs to; None tries several. `names` are
-    full names that are known; their parts are found where they are written with a capital.
+    full names that are known; their parts are found where they are written with a capital. With PATTERNS_NAMES=1 other
+    names are looked for as well; raises CallerError (`not_set_up`) where the extra for it is missing.
     """
     read = plain(text)
     rest, found = read.text, []
@@ -48,6 +51,7 @@ def find(text: str, region: str | None = None, names: Collection[str] = ()) -> l
         ("ssn", ssns),
         ("phone", lambda rest: telephones(rest, region)),
         ("name", lambda rest: _names(rest, names)),
+        ("name", lambda rest: person_names.people(rest) if person_names.asked() else ()),
     )
     for kind, finder in kinds:
         if spans := list(finder(rest)):
@@ -88,7 +92,7 @@ def _without(text: str, spans: list[tuple[int, int]]) -> str:
 # e-mail addresses
 
 LOCAL, DOMAIN = 64, 255  # the longest there are (RFC 5321)
-_LOCAL = re.compile(r"[\w.!#$&'*+/=?^`{|}~-]+$")
+_LOCAL = re.compile(r"[\w.!#$&'*+/=?^`{|}~-]+\Z")
 _DOMAIN = re.compile(r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,10}[^\W\d_]{2,24}(?![\w@])")
 
 

@@ -8,8 +8,8 @@ import unicodedata
 from bisect import bisect_right
 from dataclasses import dataclass
 
-_ESCAPES = {"%40": "@", "%2b": "+", "%20": " ", "\\u0040": "@"}  # in addresses of pages, and in JSON
-_ODD = re.compile(r"[^\x00-\x7f]|%40|%2[b0]|\\u0040", re.IGNORECASE)
+_ESCAPES = {"%40": "@", "%2b": "+", "%20": " ", "n": "\n", "r": "\r", "t": "\t"}  # in addresses of pages, and in JSON
+_ODD = re.compile(r"[^\x00-\x7f]|%40|%2[b0B]|\\{1,4}(?:u[0-9a-fA-F]{4}|[nrt])")  # more than one: JSON within JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,9 @@ def plain(text: str) -> Plain:
 
 
 def _meant(said: str) -> str:
+    if said[0] == "\\":
+        said = said.lstrip("\\")
+        return _ESCAPES[said] if len(said) == 1 else _meant(chr(int(said[1:], 16)))
     if len(said) > 1:
         return _ESCAPES[said.lower()]
     category = unicodedata.category(said)

@@ -26,8 +26,12 @@ from .events import Answer, Event, Handler, Layer, Message, Partial, Reset, Text
 NamesOf = Callable[[User], Collection[str]]
 
 # TEXT stands for what looks like a stand-in and was there before: it comes back as it was.
-_STAND_IN = re.compile(r"<(?:EMAIL|PHONE|CARD|SSN|IBAN|NAME|TEXT)_[1-9]\d{0,5}>")
-_MAY_BECOME_ONE = re.compile(r"<(?:[A-Z]{0,5}|(?:EMAIL|PHONE|CARD|SSN|IBAN|NAME|TEXT)_(?:[1-9]\d{0,5})?)$")
+_KINDS = ("EMAIL", "PHONE", "CARD", "SSN", "IBAN", "NAME", "TEXT")
+_NUMBERED = rf"(?:{'|'.join(_KINDS)})_[1-9]\d{{0,5}}"
+_STAND_IN = re.compile(rf"<{_NUMBERED}>|(?<![\w<]){_NUMBERED}(?![\w>])")  # some models leave the brackets out
+_BEGINNINGS = sorted({f"{kind}_"[:length] for kind in _KINDS for length in range(1, len(kind) + 2)})
+_MAY_BECOME_ONE = re.compile(rf"(?:<|(?<![\w<]))(?:{_NUMBERED}|{'|'.join(_BEGINNINGS)})\Z|<\Z")
+LONGEST = 16  # characters of a stand-in and of what stands around it
 
 
 class StandIns:
@@ -54,7 +58,7 @@ class StandIns:
         """`text` with the values of all stand-ins that there are; others stay as they are."""
 
         def value(match: re.Match[str]) -> str:
-            found = self._value.get(match[0], match[0])
+            found = self._value.get(f"<{match[0].strip('<>')}>", match[0])
             return json.dumps(found, ensure_ascii=False)[1:-1] if within_json else found
 
         return _STAND_IN.sub(value, text)
@@ -71,18 +75,24 @@ class Mending:
     """A stream of text in which stand-ins may be cut in two: what may become one is held back until that is known."""
 
     def __init__(self, stand_ins: StandIns, within_json: bool = False) -> None:
-        self._stand_ins, self._within_json, self._held = stand_ins, within_json, ""
+        self._stand_ins, self._within_json = stand_ins, within_json
+        self._before = self._held = ""
 
     def more(self, text: str) -> str:
-        text = self._held + text
-        cut = _MAY_BECOME_ONE.search(text, max(0, len(text) - 16))
+        text = self._before + self._held + text
+        cut = _MAY_BECOME_ONE.search(text, max(0, len(text) - LONGEST))
         end = cut.start() if cut else len(text)
-        self._held = text[end:]
-        return self._stand_ins.show(text[:end], self._within_json)
+        return self._let_go(text[:end], text[end:])
 
     def rest(self) -> str:
-        held, self._held = self._held, ""
-        return held
+        return self._let_go(self._before + self._held, "")
+
+    def _let_go(self, text: str, held: str) -> str:
+        known = len(self._before)
+        if text:  # what was given out before only tells whether a word begins here
+            self._before = "x" if re.match(r"[\w<]", text[-1]) else " "
+        self._held = held
+        return self._stand_ins.show(text, self._within_json)[known:]
 
 
 def name_of(user: User) -> tuple[str, ...]:
@@ -109,7 +119,9 @@ def pseudonymised(names_of: NamesOf = name_of) -> Layer:
                         if text := mending.more(event.text):
                             yield TextDelta(text)
                         continue
-                    if (rest := mending.rest()) and not isinstance(event, Reset):
+                    if isinstance(event, Reset):
+                        mending = Mending(stand_ins, within_json)
+                    elif rest := mending.rest():
                         yield TextDelta(rest)
                     yield _shown(event, stand_ins, within_json)
             if rest := mending.rest():

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from .events import Answer
 from .ledger import Request
 from .models import TierName
 from .spending_report import FALLEN_BACK, LIMITS
@@ -46,7 +45,7 @@ def of(feature: str) -> Rungs:
     return LADDERS.get(feature, CHAT)
 
 
-def rung(request: Request | Answer) -> str:
+def rung(request: Request) -> str:
     """Where a request ended."""
     if request.served == "live":
         return f"live/{request.tier or '?'}"

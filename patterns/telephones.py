@@ -16,7 +16,7 @@ CONTEXT = 40  # characters before a number that are read for what it is
 
 _GROUP = re.compile(r"\d+")
 _GAP = re.compile(r"[ ()./\-]{1,3}")
-_OPENING = re.compile(r"(?:\+ ?)?\(?\+?$")
+_OPENING = re.compile(r"(?:\+ ?)?\(?\+?\Z")
 _EXTENSION = re.compile(r" ?(?:x|ext\.? ?|DW ?)\d{1,5}(?!\w)", re.IGNORECASE)
 _IS_NUMBER = re.compile(
     r"\b(?:phone|telephone|tel|call\w*|mobile|cell|handy|ring|dial|fax|text me|whatsapp|sms|reach|telefon\w*|my number"
@@ -34,7 +34,7 @@ _DATE = re.compile(
     r"|(?:0?[1-9]|[12]\d|3[01])[-./](?:0?[1-9]|[12]\d|3[01])[-./](?:19|20)\d\d(?!\d)"
 )
 _SENTENCE_END = re.compile(r"[.!?;)](?=\s+[^\W\d_])(?<!(?i:tel)\.)|\n")
-_HOST = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}$")
+_HOST = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ def _is_telephone(text: str, opening: int, parts: list[Group], regions: tuple[st
 
 def _is_part_of_word(before: str) -> bool:
     """Whether the digits go on from letters: "H-100001", "TP98", "order_12", "#12"."""
-    return bool(re.search(r"[\w#][-./]?$", before)) and not re.search(r"(?i)\b(?:tel|phone|fax|mobil)[.-]?$", before)
+    return bool(re.search(r"[\w#][-./]?\Z", before)) and not re.search(r"(?i)\b(?:tel|phone|fax|mobil)[.-]?\Z", before)
 
 
 def sentence_before(text: str, place: int) -> str:

@@ -165,7 +165,7 @@ async def run(tool: Tool, arguments: BaseModel, turn: Turn, seconds: float = mat
 
     It may take its own timeout, and at most `seconds`. `call_id` is the model's, for the trace.
     """
-    with call_spans.tool(tool, arguments, call_id) as ended:
+    with call_spans.tool(tool.name, arguments, call_id) as ended:
         return ended(await _outcome(tool, arguments, turn, seconds))
 
 

@@ -21,7 +21,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
-from . import call_spans, events, rungs
+from . import call_spans, events
 from . import genai_names as names
 from .errors import PatternsError
 from .events import Answer, ConfirmationRequired, Event, Failed, Handler, Layer, TextDelta, Turn
@@ -200,9 +200,5 @@ class _Watch:
 
 
 def _served(answer: Answer) -> dict[str, str | float]:
-    found: dict[str, str | float] = {
-        names.SERVED: answer.served,
-        names.TIER: answer.tier,
-        names.RUNG: rungs.rung(answer),
-    }
+    found: dict[str, str | float] = {names.SERVED: answer.served, names.TIER: answer.tier}
     return found if answer.cost_usd is None else found | {names.COST: answer.cost_usd}

@@ -373,7 +373,7 @@ async def test_chroma_is_read_and_is_not_needed(opened: Opening, tmp_path: Path)
         key = chunks.keys()[0]
     index._folder.chroma.remove("acme", [key])  # whoever reads there does not find it now
     assert len(near(index)) == 1
-    index._folder.chroma._open().delete_collection("tenant-acme-chunks")
+    index._folder.chroma._open(0.0).delete_collection("tenant-acme-chunks")
     before = metrics.value("index.chroma_failed")
     assert len(near(index)) in (0, 2)
     index.close()

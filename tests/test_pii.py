@@ -1,5 +1,6 @@
 """What is personal is found however it is written, what a shop writes all day is not, and no text takes long."""
 
+import json
 import logging
 import time
 from collections import Counter
@@ -64,6 +65,11 @@ def test_of_2000_generated_pieces_nearly_all_are_found_and_nearly_nothing_else()
         ("41\u200b11111111111111", "card"),
         ("４１１１-１１１１-１１１１-１１１１", "card"),
         ("3714 496353 98431", "card"),
+        ("my card is\n4111 1111 1111 1111", "card"),
+        ('"my card is\\n4111 1111 1111 1111"', "card"),
+        ('"{\\"text\\": \\"my card is\\\\n4111 1111 1111 1111\\"}"', "card"),
+        ('"it is\\r\\nsocial security number 078051120"', "ssn"),
+        ('"a\\n\\n0664 1234567"', "phone"),
         ("078-05-1120", "ssn"),
         ("078‑05‑1120", "ssn"),
         ("ssn 078051120", "ssn"),
@@ -101,6 +107,13 @@ def test_each_kind_is_found_in_its_spellings(text: str, kind: str) -> None:
 )
 def test_what_a_shop_writes_all_day_is_not_personal(text: str) -> None:
     assert find(text) == []
+
+
+def test_what_is_escaped_in_json_is_found_in_it() -> None:
+    said = {"said": "Jürgen Köhler\nann@mail.example"}
+    once = json.dumps(said)
+    assert scrubbed(once, names=["Jürgen Köhler"]) == '{"said": "<NAME>\\n<EMAIL>"}'
+    assert "<NAME>" in scrubbed(json.dumps(once), names=["Jürgen Köhler"])
 
 
 def test_a_number_belongs_to_its_region() -> None:
@@ -164,6 +177,9 @@ NASTY = {
     "cards": "4111 1111 1111 1112 ",
     "words": "call order ",
     "escapes": "%40",
+    "backslashes": "\\",
+    "JSON": "\\u0040",
+    "lines": "\\n4",
 }
 
 

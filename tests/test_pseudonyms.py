@@ -16,7 +16,10 @@ from patterns.pseudonyms import Mending, StandIns, name_of, pseudonymised
 MAIL, PHONE, CARD = "ann@mail.example", "+43 664 1234567", "4111 1111 1111 1111"
 SAID = f"I am Marisol Quintero, write to {MAIL} or call {PHONE}."
 PIECES = st.sampled_from(
-    [MAIL, PHONE, CARD, "<EMAIL_1>", "<TEXT_1>", "<", "<EMAIL_", "1>", "\\", '"', "@", "\u200b", " "]
+    [
+        *(MAIL, PHONE, CARD, "Ann Lee", "<EMAIL_1>", "<TEXT_1>", "EMAIL_1", "TEXT_1", "PHONE_", "NAM", "x", "1"),
+        *("<", ">", "<EMAIL_", "1>", "\\", '"', "@", "\u200b", " "),
+    ]
 )
 
 
@@ -111,6 +114,20 @@ async def test_a_stand_in_keeps_its_value_while_the_conversation_grows() -> None
 async def test_a_reset_in_the_middle_of_a_stand_in_drops_it() -> None:
     model = Model(TextDelta("To <EMA"), Reset("again"), TextDelta("Yes"), Answer(text="Yes"))
     assert await run(model, Turn(SAID)) == [TextDelta("To "), Reset("again"), TextDelta("Yes"), Answer(text="Yes")]
+
+
+async def test_a_model_that_leaves_the_brackets_out_is_understood() -> None:
+    said = ("To EMA", "IL_1", ", or PHONE_1")
+    events = await run(Model(*map(TextDelta, said), Answer(text="To EMAIL_1, or PHONE_1")), Turn(SAID))
+    assert "".join(event.text for event in events if isinstance(event, TextDelta)) == f"To {MAIL}, or {PHONE}"
+    assert isinstance(events[-1], Answer) and events[-1].text == f"To {MAIL}, or {PHONE}"
+    assert StandIns().hide("EMAIL_1") == "<TEXT_1>"
+
+
+async def test_a_longer_word_is_no_stand_in() -> None:
+    words = "E-MAIL EMAIL_12 MY_EMAIL_1 EMAIL_1x <EMAIL_1"
+    events = await run(Model(TextDelta("MY_"), TextDelta("EMAIL_1"), TextDelta(" " + words)), Turn(SAID))
+    assert "".join(event.text for event in events if isinstance(event, TextDelta)) == f"MY_EMAIL_1 {words}"
 
 
 async def test_text_that_only_began_like_a_stand_in_is_not_lost() -> None:

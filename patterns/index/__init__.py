@@ -11,14 +11,17 @@ model; the lock of those who write. One process syncs at a time (`ingest`). Any 
 each document as it was or as it will be.
 """
 
+import logging
 from collections.abc import Iterable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import metrics, state
 from ..chunking import Chunk, Chunker
 from ..documents import Article
-from ..errors import CallerError
+from ..errors import CallerError, PatternsError, ProviderError
+from . import vector_store
 from .chunk_store import EMPTY, ChunkStore
 from .embedding_cache import Embed, EmbeddingCache, checked
 from .folder import IndexFolder
@@ -30,7 +33,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Embed", "Hit", "Index", "Report", "Scope"]
 
+log = logging.getLogger(__name__)
+
 SCAN_ROWS = 100_000  # chunks of a tenant; a scan of more takes over 150 MB of memory at 384 dimensions
+MOST_SCANNED = 1_000_000  # where Chroma does not answer: 1.5 GB of memory at 384 dimensions, in every process
 
 
 class Index:
@@ -40,7 +46,7 @@ class Index:
     """
 
     def __init__(self, folder: Path, embed: Embed, model: str, scan_rows: int = SCAN_ROWS) -> None:
-        self.model, self.scan_rows = model, scan_rows
+        self.model, self.scan_rows, self.most_scanned = model, scan_rows, MOST_SCANNED
         self.embed, self._folder = embed, IndexFolder(folder)
         try:
             self._folder.refuse_other_embeddings(model)
@@ -84,30 +90,45 @@ class Index:
         """The `limit` chunks nearest to `vector`, shape (dimension,), nearest first.
 
         Exact up to `scan_rows` chunks of a tenant. Beyond that Chroma is asked, unless it is being changed: HNSW may
-        miss some. Raises CallerError `mixed_embeddings` and `bad_vectors`.
+        miss some. Where Chroma has no say, the scan answers, up to MOST_SCANNED chunks. Raises CallerError
+        `mixed_embeddings` and `bad_vectors`, and ProviderError `unreachable` for more than that without Chroma.
         """
         query = checked(vector[None, ...], 1)[0]
         self._folder.refuse_other_embeddings(self.model, len(query))
         if not self._folder.has(scope.tenant):
             return []
         with self._folder.tenant(scope.tenant) as chunks:
-            found = self._ask_chroma(chunks, query, scope, limit) if chunks.count() > self.scan_rows else None
+            count = chunks.count()
+            found = self._ask_chroma(chunks, query, scope, limit) if count > self.scan_rows else None
+            if found is None and count > self.most_scanned:
+                raise ProviderError(
+                    f"Chroma has no answer for {scope.tenant}, and its {count} chunks are too many to scan.",
+                    "Start Chroma again, or wait until the sync is done. A search by words works meanwhile.",
+                    "unreachable",
+                    transient=True,
+                )
             return chunks.search_vectors(query, scope, limit) if found is None else found
 
     def _ask_chroma(self, chunks: ChunkStore, vector: "np.ndarray", scope: Scope, limit: int) -> list[Hit] | None:
-        """None when Chroma is being changed, is not up to date or is broken: then it has no say."""
-        from chromadb.errors import ChromaError
-
-        chroma = self._folder.chroma
-        with self._folder.try_lock() as alone:
-            if not alone or not chroma.exists() or chunks.state("in_chroma") != chunks.version():
+        """None when Chroma is being changed, is not up to date, is away or is broken: then it has no say."""
+        chroma, version = self._folder.chroma, chunks.version()
+        # Files are read by whoever holds the lock, a server by anybody.
+        with nullcontext(not chroma.rests()) if chroma.server else self._folder.try_lock() as may:
+            if not may or not chroma.exists() or not (chroma.server or chunks.state("in_chroma") == version):
                 return None
             chroma.use(self._folder.setting("generation"))
             try:
-                found = dict(chroma.nearest(vector, scope, limit))
-            except ChromaError:
+                with vector_store.trouble(chroma):
+                    nearest = chroma.nearest(vector, scope, limit, version)
+            except PatternsError as error:
                 metrics.count("index.chroma_failed", tenant=scope.tenant)
+                if chroma.server:
+                    chroma.rest()
+                    log.warning("The index scans instead: %s", error)
                 return None
+            if nearest is None or chunks.version() != version:
+                return None
+            found = dict(nearest)
             rows = chunks.rows("key", found)
         hits = [Hit(row.chunk.id, found[row.key]) for row in rows if scope.allows_chunk(row.chunk)]
         return sorted(hits, key=lambda hit: (-hit.score, hit.chunk_id))

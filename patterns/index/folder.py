@@ -5,6 +5,7 @@ import re
 import sqlite3
 import threading
 import time
+import uuid
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
@@ -19,6 +20,7 @@ LOCK_SECONDS = 60.0  # how long a sync waits for another one
 OPEN_TENANTS = 100  # files and vectors that are kept at hand
 
 _TENANT = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")  # what `documents.check` lets through; it becomes a file name
+_NAME = "name_in_chroma"
 _SETTINGS = "CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);"
 
 
@@ -27,11 +29,13 @@ class IndexFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.chroma = VectorStore(path / "chroma")
         self._lock = threading.RLock()
         self._open: OrderedDict[str, ChunkStore] = OrderedDict()
         with store.trouble(path, "index"):
             self._db = store.connect(path / "index.sqlite3", _SETTINGS)
+            # What a server knows this index by. A copy of the folder keeps it, and shares what is there.
+            self._db.execute("INSERT OR IGNORE INTO settings VALUES (?, ?)", (_NAME, uuid.uuid4().hex[:12]))
+        self.chroma = VectorStore(path / "chroma", self.setting(_NAME) or "")
 
     def setting(self, name: str) -> str | None:
         with self._lock, store.trouble(self.path, "index"):
@@ -75,14 +79,14 @@ class IndexFolder:
 
     def empty(self) -> None:
         """Delete everything. The files stay, because other processes may have them open. The caller is `alone`."""
-        with trouble(self.chroma.folder):
+        with trouble(self.chroma):
             for name in self.tenants():
                 with self.tenant(name) as chunks:
                     chunks.remove(chunks.documents())
                 if self.chroma.exists():
                     self.chroma.drop(name)
         with self._lock, store.trouble(self.path, "index"):
-            self._db.execute("DELETE FROM settings")
+            self._db.execute("DELETE FROM settings WHERE name <> ?", (_NAME,))
 
     def _file(self, tenant: str) -> Path:
         if not _TENANT.fullmatch(tenant):

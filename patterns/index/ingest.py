@@ -8,6 +8,7 @@ model.
 import asyncio
 import hashlib
 import json
+import logging
 import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 from .. import documents
 from ..chunking import Chunk, Chunker
 from ..documents import Article
-from ..errors import CallerError, PatternsError
+from ..errors import CallerError, PatternsError, ProviderError
 from . import vector_store
 from .chunk_store import EMPTY
 from .embedding_cache import BATCH, Embed, EmbeddingCache, checked
@@ -25,6 +26,8 @@ from .folder import IndexFolder
 
 if TYPE_CHECKING:
     import numpy as np
+
+log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]  # (documents done, documents in all)
 
@@ -35,7 +38,8 @@ OF_ONE_DOCUMENT = ("bad_request", "context_too_long", "duplicate_id")  # after t
 class Report:
     """What a sync did. Ids of documents; `failed` holds (id, what is wrong and what to do): the old version stays.
 
-    `chunks`: how many are in the index now. `embedded`: how many texts the model was asked for.
+    `chunks`: how many are in the index now. `embedded`: how many texts the model was asked for. `behind`: why a Chroma
+    server has not followed, or empty. Until the next sync the exact scan answers in its place.
     """
 
     added: tuple[str, ...]
@@ -45,6 +49,7 @@ class Report:
     failed: tuple[tuple[str, str], ...]
     chunks: int
     embedded: int
+    behind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +89,7 @@ class Ingest:
                 waiting = []
             if progress:
                 progress(number - len(waiting), len(articles))
-        await self._let_chroma_follow()
+        behind = await self._let_server_follow() if self.folder.chroma.server else await self._let_chroma_follow()
         return Report(
             tuple(self.added),
             tuple(self.changed),
@@ -93,6 +98,7 @@ class Ingest:
             tuple(self.failed),
             sum(self._count(tenant) for tenant in self.folder.tenants()),
             self.embedded,
+            behind,
         )
 
     def _documents(self, tenant: str) -> dict[str, str]:
@@ -181,27 +187,51 @@ class Ingest:
         self.cache.put(self.model, found)
         return found
 
-    async def _let_chroma_follow(self) -> None:
-        """Make every collection like its tenant's file. Searches do not wait for it."""
+    async def _let_chroma_follow(self) -> str:
+        """Make every collection in the folder like its tenant's file. Searches do not wait for it."""
         chroma = self.folder.chroma
-        with vector_store.trouble(chroma.folder):
+        with vector_store.trouble(chroma):
             chroma.use(self.folder.setting("generation"))
             for tenant in self.folder.tenants():
                 with self.folder.tenant(tenant) as chunks:
                     version, wanted = chunks.version(), set(chunks.keys())
                     if version == (chunks.state("in_chroma") or EMPTY) and (chroma.exists() or not wanted):
                         continue
+                    chunks.set_state("in_chroma", "")  # a sync that is killed now leaves neither version there
                 self._announce_change()
-                there = chroma.keys(tenant)
-                for keys in _batches(there - wanted):
-                    chroma.remove(tenant, keys)
-                for keys in _batches(wanted - there):
-                    with self.folder.tenant(tenant) as chunks:
-                        rows = chunks.rows("key", keys)
-                    chroma.put(tenant, rows)
-                    await asyncio.sleep(0)
+                await self._make_like(tenant, wanted)
                 with self.folder.tenant(tenant) as chunks:
                     chunks.set_state("in_chroma", version)
+        return ""
+
+    async def _let_server_follow(self) -> str:
+        """The same with a server. Returns why it could not follow: the index answers without it."""
+        chroma = self.folder.chroma
+        try:
+            with vector_store.trouble(chroma):
+                for tenant in self.folder.tenants():
+                    with self.folder.tenant(tenant) as chunks:
+                        version, wanted = chunks.version(), set(chunks.keys())
+                    if version == chroma.version(tenant):
+                        continue
+                    writer = chroma.begin(tenant)
+                    await self._make_like(tenant, wanted)
+                    chroma.end(tenant, writer, version, wanted)
+        except ProviderError as error:
+            log.warning("The index does without Chroma: %s", error)
+            return str(error)
+        return ""
+
+    async def _make_like(self, tenant: str, wanted: set[str]) -> None:
+        chroma = self.folder.chroma
+        there = chroma.keys(tenant)
+        for keys in _batches(there - wanted):
+            chroma.remove(tenant, keys)
+        for keys in _batches(wanted - there):
+            with self.folder.tenant(tenant) as chunks:
+                rows = chunks.rows("key", keys)
+            chroma.put(tenant, rows)
+            await asyncio.sleep(0)
 
     def _announce_change(self) -> None:
         # Written down before the change: if we are killed in the middle of it, the others know nevertheless.

@@ -20,7 +20,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from . import embedding, hearing, moderating, reranking, sse, tokens, wire
+from . import embedding, hearing, moderating, reranking, seeing, sse, tokens, wire
 from .api_error import APIError
 from .catalogue import MODELS, Kind, Model
 from .delivery import Entry, EventStream, Later, Whole
@@ -55,6 +55,8 @@ class StandIn:
         self._cache = tokens.PrefixCache()
         # Joined when the process exits; daemon threads inside ONNX Runtime would abort it.
         self._thinkers = ThreadPoolExecutor(2, thread_name_prefix="standin-thinks")
+        # Images are read one at a time, so that text does not wait behind them and memory stays bounded.
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="standin-reads")
         routes = [
             Route("/v1/models", self._endpoint(self.models)),
             Route("/v1/models/{model}", self._endpoint(self.model)),
@@ -191,6 +193,11 @@ class StandIn:
         varies = asked.seed is None and asked.temperature != 0
         prompt = wire.digest(asked.model_dump(exclude=wire.CHANGES_NOTHING))
         occasion = Occasion(scope.dials.for_request(scope.requests), scope.requests, prompt, varies)
+        if wire.has_images(asked):
+            read = await asyncio.get_running_loop().run_in_executor(
+                self._reader, seeing.with_images_read, asked.messages
+            )
+            asked = asked.model_copy(update={"messages": read})
         generation: Generation = await self._think(prepare, asked, model, occasion, scope.name, self._cache, started)
         entry.prompt_tokens, entry.cached_tokens = generation.prompt_tokens, generation.cached_tokens
         entry.tokens_planned = len(generation.pieces)

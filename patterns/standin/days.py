@@ -1,9 +1,10 @@
 """Days in a text: written out (`5 November`, `3.4.2026`), by weekday (`next Tuesday`, `am Donnerstag`), or by how far
 away they are (`in two weeks`, `übermorgen`, `vor drei Tagen`).
 
-`3/4/2026` is read as month/day, `3.4.2026` as day.month. What has no year, or only a weekday, is placed by what today
-is: a weekday is the first one after today (`last` the one before, `next week` the one in the week after this), a day of
-a month the one nearest to today, a lone `the 5th` the coming one. Without today, only full dates are read.
+`3/4/2026` is read as month/day (as day/month where there is no such month), `3.4.2026` as day.month. What has no year,
+or only a weekday, is placed by what today is: a weekday is the first one after today (`last` the one before, `next
+week` the one in the week after this), a day of a month the one nearest to today, a lone `the 5th` the coming one.
+Without today, only full dates are read.
 """
 
 import datetime as dt
@@ -81,6 +82,8 @@ def days(text: str, today: dt.date | None) -> Iterator[tuple[str, str, int]]:
             next((part[f"{key}{at}"] for at in ("", 2, 3, 4, 5) if part.get(f"{key}{at}")), "") for key in "ymd"
         )
         month = int(month) if month.isdigit() else _MONTHS.get(month.lower()[:3], 0)
+        if part["m5"] and month > 12:  # 13/4/2026 can only be the other order
+            month, number = int(number), str(month)
         if day := _day(int(year), month, int(number)) if year else _nearest(month, int(number), today):
             taken.append(one.span())
             yield one[0], day.isoformat() + (f"T{part['t']}" if part["t"] else ""), one.start()

@@ -16,6 +16,7 @@ from . import reading, telling
 from .days import stated_today
 from .prompt import Prompt
 from .relevance import Encode
+from .sheet import Row, pairs, rows
 from .spans import Kind, Span, nearness, spans
 from .words import humanise, stems
 
@@ -33,7 +34,8 @@ class Candidate:
 
 @dataclass
 class Evidence:
-    """The material for one form. `row` is the one line that a list entry is read from, when there is one.
+    """The material for one form. `row` is the one line that a list entry is read from, when there is one, and `cells`
+    what stands in it for each field when it is a row of a table.
 
     `earlier` and `margins` are what was written and how clearly it was chosen so far; `taken` are the arguments so far,
     `chosen` how clearly each listed value was chosen, by the field's name.
@@ -43,6 +45,7 @@ class Evidence:
     meaning: Encode | None
     calling: bool = False
     row: str | None = None
+    cells: Mapping[str, str] | None = None
     earlier: list[str] = field(default_factory=list)
     margins: list[float] = field(default_factory=list)
     taken: set[str] = field(default_factory=set)
@@ -58,10 +61,17 @@ class Evidence:
         return next((day for text in said if (day := stated_today(text))), None)
 
     @cached_property
+    def sheet(self) -> list[Row]:
+        """The lines of the images that the prompt came with."""
+        return [row for one in self.prompt.documents if one.source == "image" for row in rows(one.text)]
+
+    @cached_property
     def own(self) -> str:
-        """The text the form is about: what the user wrote or pasted."""
+        """The text the form is about: what the user wrote or pasted, or the images that the user sent."""
         if self.row is not None:
             return self.row
+        if self.sheet and not self.calling:
+            return "\n".join(one.text for one in self.prompt.documents if one.source == "image")
         pasted = [one.text for one in self.prompt.documents if one.source == "user"]
         if self.calling or not pasted:
             return self.prompt.question
@@ -74,7 +84,8 @@ class Evidence:
             return [(self.row, 1.0)]
         told = [(self.prompt.question, 1.0)]
         told += [
-            (one.text, 1.0 if one.source == "user" and not self.calling else FOUND) for one in self.prompt.documents
+            (one.text, 1.0 if one.source in ("user", "image") and not self.calling else FOUND)
+            for one in self.prompt.documents
         ]
         told += [(one.text, 0.9 if one.role == "user" else 0.8) for one in reversed(self.prompt.history)]
         told += [(one.content, 0.8) for one in self.prompt.tool_results if isinstance(one.content, str)]
@@ -95,7 +106,16 @@ class Evidence:
                     for key, value in _leaves(result.content, humanise(result.name).rpartition(" ")[2])
                 ]
                 found += [(key, value, 0.8) for key, value in _leaves(result.arguments, "")]
+        found += [
+            (key, value, 0.95)
+            for one in self.prompt.documents
+            if one.source == "image"
+            for key, value in pairs(one.text)
+        ]
+        images = [one.text for one in self.prompt.documents if one.source == "image"]
         for text, trust in self.texts:
+            if text in images:
+                continue
             for line in re.finditer(
                 r"^[ \t*_-]*([^\W\d][\w '/-]{1,40}?)[ \t*_]*[:=][ \t*_]*(\S[^\n]*)$", text, re.MULTILINE
             ):

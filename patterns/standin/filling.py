@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from . import shapes
+from . import captions, shapes, tables
 from .evidence import Candidate, Evidence
 from .labelling import chances, fitness, nothing_seen, plainly
 from .prompt import Prompt
@@ -23,6 +23,8 @@ from .writing import ids, string
 
 DEEP = 12
 """Nested schemas beyond this depth, or a reference inside itself twice, get the smallest value that fits."""
+LONGEST = 200
+"""The most entries of a list that are read from an image."""
 LISTED = {True: 0.27, False: 0.15}
 """The fitness from which an enum's value enters a list of several, with and without meaning."""
 SUPPORTED = 0.45
@@ -100,6 +102,12 @@ class _Form:
         values = [one for one in values if allowed is None or _is(one, allowed)] or values
         if len(values) == 1:
             return Candidate(values[0], 0.5)
+        if self.evidence.sheet and self.evidence.row is None:
+            pairs = [(key, str(value)) for key, value, _ in self.evidence.pairs]
+            if (named := captions.choice(values, name, self.evidence.sheet, pairs)) is not None:
+                self.evidence.margins.append(0.95)
+                self.evidence.chosen[name] = 0.95
+                return Candidate(named, 0.95)
         scores = fitness(values, name, hint, self.evidence)
         odds = chances(scores, self.evidence)
         unseen = nothing_seen(values, scores)
@@ -188,7 +196,8 @@ class _Form:
                 return
 
     def array(self, schema: Schema, name: str, hint: str, depth: int, path: tuple[str, ...]) -> Candidate:
-        least, most = int(schema.get("minItems", 0)), int(min(schema.get("maxItems", 20), 20))
+        most = LONGEST if self.evidence.sheet else 20  # a page is as long as it is; a question is not
+        least, most = int(schema.get("minItems", 0)), int(min(schema.get("maxItems", most), most))
         most = max(least, most)
         items = schema.get("items", {})
         whole = resolved(items, self.root)
@@ -227,6 +236,10 @@ class _Form:
             near = [one for one in self.evidence.nearest({"number"}, hint) if one.support >= SUPPORTED]
             moved = [(one.value, number_in(float(one.value), whole, kinds == ["integer"])) for one in near]
             return [Candidate(inside, 0.6) for said, inside in moved if inside == said]
+        if kinds == ["object"] and self.evidence.sheet and self.evidence.row is None:
+            found = tables.entries(self.evidence.sheet, [humanise(key) for key in whole.get("properties", {})])
+            inner = [replace(self.evidence, row=one.text, cells=one.cells, earlier=[], margins=[]) for one in found]
+            return [_Form(self.root, one, {}).value(items, name, hint, depth + 1, path) for one in inner]
         made: list[Candidate] = []
         for row in rows(self.evidence, kinds == ["object"]) if self.evidence.row is None else ():
             inner = replace(self.evidence, row=row, earlier=[], margins=[])

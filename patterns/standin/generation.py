@@ -88,15 +88,22 @@ def _spread(dice: Any, jitter: float) -> float:
     return max(0.1, dice.gauss(1.0, jitter)) if jitter else 1.0
 
 
-def prompt_text(request: wire.ChatRequest) -> str:
-    """Everything that the model reads, in the order in which it reads it: tools and schema first, then the messages."""
+def prompt_tokens(request: wire.ChatRequest) -> list[str]:
+    """Everything that the model reads, in the order in which it reads it: tools and schema first, then the messages.
+
+    An image stands as often as it costs tokens, under a name that only the same image has.
+    """
     parts: list[str] = []
     if request.tools:
         parts.append(str([tool.model_dump() for tool in request.tools]))
     if request.response_format and request.response_format.json_schema:
         parts.append(str(request.response_format.json_schema.schema_))
-    parts += [f"{message['role']}: {wire.plain_text(message)}" for message in request.messages]
-    return "\n".join(parts)
+    read = tokens.split("\n".join(parts))
+    for message in request.messages:
+        text = f"{message['role']}: {wire.plain_text(message)}"
+        read += tokens.split(f"\n{text}" if read else text)
+        read += [image.key for image in wire.images(message) for _ in range(image.tokens)]
+    return read
 
 
 def prepare(
@@ -106,7 +113,7 @@ def prepare(
 
     Raises APIError 400 when the prompt does not fit the model's context.
     """
-    read = tokens.split(prompt_text(request))
+    read = prompt_tokens(request)
     limit = request.max_completion_tokens or request.max_tokens
     if len(read) + (limit or 0) > model.context:
         raise APIError(

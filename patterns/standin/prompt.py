@@ -59,6 +59,13 @@ def content_text(content: Any) -> str:
     return "\n".join(part for part in parts if isinstance(part, str) and part)
 
 
+def _seen(content: Any, before: Sequence[Document]) -> list[Document]:
+    """What was read in the images of a message: text to answer from, as documents are, and never an instruction."""
+    read = [part["seen"] for part in content if part.get("type") == "seen"] if isinstance(content, list) else []
+    first = 1 + sum(one.source == "image" for one in before)
+    return [Document(f"image-{first + at}", "", one.text, "image") for at, one in enumerate(read)]
+
+
 # "Text inside <DOC> is data": a tag that is spoken of opens no document.
 _MENTIONED = re.compile(r"(?<=[\w,] )<(\w+)>(?= [a-z])(?![^<]*</\1>)")
 
@@ -90,6 +97,7 @@ def read(messages: Sequence[Mapping[str, Any]]) -> Prompt:
         text = _MENTIONED.sub(r"\1", text)
         inside, rest = documents.extract(text, source) if role != "assistant" else ([], text)
         found += inside
+        found += _seen(message.get("content"), found)
         if source == "system":
             instructions.append(rest)
         elif at == last:

@@ -73,14 +73,22 @@ def _chat_messages(request: ResponsesRequest) -> list[dict[str, Any]]:
         else:
             content = item.get("content")
             if isinstance(content, list):
-                content = [
-                    {"type": "text", "text": part.get("text")}
-                    if isinstance(part, dict) and part.get("type") in ("input_text", "output_text")
-                    else part
-                    for part in content
-                ]
+                content = [_chat_part(part) for part in content]
             messages.append({"role": item.get("role", "user"), "content": content})
     return messages
+
+
+def _chat_part(part: Any) -> Any:
+    """One part of a message as chat completions say it."""
+    kind = part.get("type") if isinstance(part, dict) else None
+    if kind in ("input_text", "output_text"):
+        return {"type": "text", "text": part.get("text")}
+    if kind == "input_image":
+        image = {"url": part.get("image_url"), "detail": part.get("detail")}
+        return {"type": "image_url", "image_url": image}
+    if kind == "input_file":
+        return {"type": "file", "file": {key: part.get(key) for key in ("file_data", "filename")}}
+    return part
 
 
 def responses_usage(chat: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from . import reading
+from . import captions, reading
 from .documents import from_value, label
 from .extracting import extract
 from .fields import asks
@@ -16,7 +16,8 @@ from .parting import entities, questions
 from .prompt import Prompt, ToolResult
 from .recounting import failed, recount
 from .relevance import Encode, relevance
-from .summarising import PLAIN, Reading
+from .sheet import rows
+from .summarising import PLAIN, Reading, closed
 from .words import language
 
 SURE = 0.5
@@ -33,6 +34,13 @@ _POLICY = re.compile(
 def answer(prompt: Prompt, meaning: Encode | None) -> Reading:
     """The answer to the prompt; `confidence` is that of the part that is answered worst."""
     told = _results(prompt)
+    images = [one for one in prompt.documents if one.source == "image"]
+    if images and not told and captions.asked(prompt.question):
+        said = " ".join(captions.described(rows(one.text)) for one in images)
+        return Reading(said, tuple(one.id for one in images), 1.0, (said,))
+    for image in images if not told else ():
+        if line := captions.answered(prompt.question, rows(image.text)):
+            return Reading(closed(line), (image.id,), 0.8, (line,))
     if prompt.asking or not told:
         return reading.answer(prompt, meaning)
     found = _by_part(prompt, told, meaning)

@@ -4,9 +4,12 @@ import re
 
 import numpy as np
 
+from . import totals
+from .entry import number_of
 from .evidence import Candidate, Evidence
 from .relevance import relevance
 from .shapes import Schema, number_in
+from .terms import field_term
 from .words import language, negated, sentences, stems, words
 
 SUPPORTS = {True: 0.42, False: 0.34}
@@ -32,6 +35,12 @@ def number(schema: Schema, name: str, hint: str, whole: bool, evidence: Evidence
         sure = min(about) if about else evidence.margins[-1] if evidence.margins else evidence.reading.confidence
         top = float(schema.get("maximum", 1))
         return Candidate(number_in(sure if top <= 1 else round(sure * top), schema, whole), 0.9)
+    if evidence.cells is not None:
+        said = number_of(evidence.cells.get(name, ""))
+        return Candidate(number_in(said, schema, whole), 0.1 if said is None else 0.9)
+    if evidence.sheet and evidence.row is None and (term := field_term(name)):
+        sum_ = totals.figure(term, evidence.sheet)
+        return Candidate(number_in(sum_, schema, whole), 0.1 if sum_ is None else 0.9)
     if evidence.row is not None:
         return _in_row(schema, name, whole, evidence.row)
     for one in evidence.labelled(name):

@@ -7,11 +7,14 @@ gives the same bytes, but for `cached_tokens` in its usage; what is unique to a 
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from . import seeing
 from .api_error import APIError
+from .catalogue import MODELS
 from .schema_check import check_schema
 
 CREATED = 1_767_225_600  # 2026-01-01T00:00:00Z, on every object: see the module docstring
@@ -217,10 +220,15 @@ def _check_content(message: Message, where: str, model: str) -> None:
         raise APIError(400, f"Invalid value for '{where}': it may be null only beside tool_calls.", param=where)
     if content is not None and not isinstance(content, str | list):
         raise APIError(400, f"Invalid value for '{where}': give a string or a list of parts.", param=where)
-    for part in content if isinstance(content, list) else []:
+    sees = message.role == "user" and model in MODELS and MODELS[model].sees
+    for at, part in enumerate(content if isinstance(content, list) else []):
         kind = part.get("type") if isinstance(part, dict) else type(part).__name__
+        if sees and kind in ("image_url", "file"):
+            seeing.check_part(part, f"{where}.{at}")
+            continue
         if kind not in ("text", "refusal"):
-            sentence = f"The model '{model}' takes text parts only, not '{kind}'."
+            takes = "images in user messages only" if model in MODELS and MODELS[model].sees else "text parts only"
+            sentence = f"The model '{model}' takes {takes}, not '{kind}'."
             raise APIError(400, sentence, param=where, code="unsupported_content")
         if not isinstance(part.get(kind), str):
             raise APIError(400, f"Invalid value for '{where}': a part has no '{kind}'.", param=where)
@@ -239,6 +247,17 @@ def usage(prompt: int, completion: int, cached: int) -> dict[str, Any]:
         "prompt_tokens_details": {"cached_tokens": cached, "audio_tokens": 0},
         "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 0},
     }
+
+
+def has_images(request: ChatRequest) -> bool:
+    parts = [part for one in request.messages if isinstance(one.get("content"), list) for part in one["content"]]
+    return any(part.get("type") in ("image_url", "file") for part in parts)
+
+
+def images(message: Mapping[str, Any]) -> list[seeing.Seen]:
+    """The images of one message, once they are read."""
+    content = message.get("content")
+    return [part["seen"] for part in content if part.get("type") == "seen"] if isinstance(content, list) else []
 
 
 def plain_text(message: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from . import reading, shapes
+from . import captions, reading, shapes
 from .evidence import Candidate, Evidence
 from .naming import phrases, short
 from .relevance import relevance
@@ -65,7 +65,16 @@ def ids(name: str, hint: str, evidence: Evidence) -> list[str] | None:
 
 def string(schema: Schema, name: str, hint: str, evidence: Evidence) -> Candidate:
     """The best string for a field, cut or built so that it fits."""
+    if evidence.sheet and "format" not in schema and re.search(r"\bYYYY-MM-DD\b", hint):
+        schema = {**schema, "format": "date"}  # some providers take no formats, so it is said in words
     found = _candidates(schema, name, hint, evidence)
+    if evidence.cells is not None and "format" not in schema:
+        said = evidence.cells.get(name)
+        found = [Candidate(said, 0.9)] if said else []
+    elif evidence.sheet and evidence.row is None and not evidence.calling:
+        pairs = [(key, str(value)) for key, value, _ in evidence.pairs]
+        if said := captions.string(name, hint, evidence.sheet, pairs):
+            found = [Candidate(said, 0.9), *found]
     limit = int(schema.get("maxLength", 10**9))
     for one in found:
         text = str(one.value)

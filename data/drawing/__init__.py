@@ -1,0 +1,1 @@
+"""How the images of the Acme world are drawn; `data/make_images.py` calls it."""
