@@ -52,9 +52,8 @@ QUESTIONS = (
 
 @dataclass(slots=True)
 class Said:
-    """What each user has written, with the values in it, and how many turns ended how."""
+    """The values that each user has written, and how many turns ended how."""
 
-    texts: dict[str, list[str]] = field(default_factory=dict)
     planted: dict[str, list[Planted]] = field(default_factory=dict)
     ended: dict[str, int] = field(default_factory=dict)
 
@@ -73,9 +72,7 @@ async def converse(count: int, seed: int = SEED) -> Said:
     def personal(user: User, question: str = "") -> str:
         message = people.said()
         said.planted.setdefault(user.id, []).extend(message.planted)
-        text = f"{message.text} {question}".rstrip()
-        said.texts.setdefault(user.id, []).append(text)
-        return text
+        return f"{message.text} {question}".rstrip()
 
     async def one(number: int) -> None:
         user = users[number % len(users)]
@@ -192,10 +189,9 @@ def on_disk(count: int = CONVERSATIONS) -> list[Entry]:
             f"in the stores that must hold what was said: {told(needed)}"
         )
         user = acme.user(next(iter(acme.customers())))
-        texts = said.texts[user.id]
-        places = len(await verify(user, texts))
+        places = len(await verify(user))
         await forget(user)
-        again = await verify(user, texts)
+        again = await verify(user)
         mine, others = (
             said.planted[user.id],
             [one for name, ones in said.planted.items() if name != user.id for one in ones],
@@ -205,8 +201,8 @@ def on_disk(count: int = CONVERSATIONS) -> list[Entry]:
         still, _ = left_on_disk(folder, own)
         await models.close()
         forgotten = (
-            f"{len(texts):,} texts and {len(own):,} values of one customer, found in {places} files before; "
-            f"values left in: {told(still)}; {'; '.join(again)}"
+            f"id, e-mail, name and {len(own):,} written values of one customer, who was in {places} files before; "
+            f"left: {told(still)} {'; '.join(again)}"
         )
         versions = measure.versions("phonenumbers")
         leaked = len(set().union(*leaks.values())) / len(values)

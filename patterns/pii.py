@@ -56,7 +56,7 @@ def find(text: str, region: str | None = None, names: Collection[str] = ()) -> l
     for kind, finder in kinds:
         if spans := list(finder(rest)):
             found += [Span(kind, *read.original(start, end)) for start, end in spans]
-            rest = _without(rest, spans)
+            rest = without(rest, spans)
     return sorted(found, key=lambda span: span.start)
 
 
@@ -80,7 +80,7 @@ class ScrubbedLogs(logging.Filter):
         return True
 
 
-def _without(text: str, spans: list[tuple[int, int]]) -> str:
+def without(text: str, spans: list[tuple[int, int]]) -> str:
     """`text` with nothing to be found in `spans`: one character in two kinds would be replaced twice."""
     parts, end = [], 0
     for start, stop in spans:

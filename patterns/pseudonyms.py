@@ -31,6 +31,7 @@ _NUMBERED = rf"(?:{'|'.join(_KINDS)})_[1-9]\d{{0,5}}"
 _STAND_IN = re.compile(rf"<{_NUMBERED}>|(?<![\w<]){_NUMBERED}(?![\w>])")  # some models leave the brackets out
 _BEGINNINGS = sorted({f"{kind}_"[:length] for kind in _KINDS for length in range(1, len(kind) + 2)})
 _MAY_BECOME_ONE = re.compile(rf"(?:<|(?<![\w<]))(?:{_NUMBERED}|{'|'.join(_BEGINNINGS)})\Z|<\Z")
+SHORTEST = 6  # characters of a value that is looked for without the words around it
 LONGEST = 16  # characters of a stand-in and of what stands around it
 
 
@@ -48,11 +49,22 @@ class StandIns:
         taken = [(*match.span(), "text") for match in _STAND_IN.finditer(text)]
         found = [(span.start, span.end, span.kind) for span in pii.find(text, self._region, self._names)]
         parts, end = [], 0
-        for start, stop, kind in sorted(taken + found):
+        rest = pii.without(text, [(start, stop) for start, stop, _ in found])
+        for start, stop, kind in sorted(taken + found + self._said_before(rest)):
             if start >= end:
                 parts += (text[end:start], self._for(kind, text[start:stop]))
                 end = stop
         return "".join([*parts, text[end:]])
+
+    def _said_before(self, text: str) -> list[tuple[int, int, str]]:
+        """Where values stand that have a stand-in: what was told by the words around it, once."""
+        kinds = {value: kind for kind, value in self._stand_in if kind != "text" and len(value) >= SHORTEST}
+        if not kinds:
+            return []
+        any_value = "|".join(map(re.escape, sorted(kinds, key=len, reverse=True)))
+        return [
+            (*match.span(), kinds[match[0]]) for match in re.finditer(rf"(?<![^\W_])(?:{any_value})(?![^\W_])", text)
+        ]
 
     def show(self, text: str, within_json: bool = False) -> str:
         """`text` with the values of all stand-ins that there are; others stay as they are."""

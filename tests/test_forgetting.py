@@ -6,16 +6,34 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import AsyncGenerator
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 from engines import Engine
+from pydantic import BaseModel
 
-from patterns import acme, acme_tools, budgets, caching, checkpoints, ledger, state, store
-from patterns.erasing import containing, erased, needles
-from patterns.events import Turn, User, answer
+from patterns import (
+    acme,
+    acme_tools,
+    budgets,
+    caching,
+    checkpoints,
+    cost_control,
+    image_cache,
+    kept_traces,
+    ledger,
+    state,
+    store,
+    tracing,
+)
+from patterns.erasing import containing, erased, files_under, needles
+from patterns.errors import CallerError
+from patterns.events import Answer, Event, Image, Turn, User, answer
 from patterns.forgetting import forget, texts_of, verify, words_of
+from patterns.index import Index
 from patterns.index.scope import Scope
 from patterns.service import conversations
 from tests import remembered
@@ -128,6 +146,74 @@ async def test_deleted_words_stay_in_a_search_table_until_it_is_written_anew(tmp
         assert wanted.find(path.read_bytes())  # even after VACUUM
         assert erased(path, work) == 0
         assert not wanted.find(path.read_bytes())
+
+
+async def test_the_spans_of_the_person_go_and_those_of_others_stay(own_state: Path) -> None:
+    handler = tracing.stack(remembered.assistant, cost_control.recorded)
+    tracing.start(keep=True)
+    try:
+        for user in (ANN, BEN):
+            await answer(handler, remembered.turn_of(user))
+        mine, other = (kept_traces.spans(remembered.turn_of(user).trace_id) for user in (ANN, BEN))
+        assert len(mine) == len(other) == 2
+        report = await forget(ANN)
+        assert report.removed["traces.sqlite3 spans"] == 2
+        assert kept_traces.spans(remembered.turn_of(ANN).trace_id) == []
+        assert kept_traces.spans(remembered.turn_of(BEN).trace_id) == other
+    finally:
+        tracing.stop()
+    trace = f"{tracing.otel_trace_id(remembered.turn_of(ANN).trace_id):032x}"
+    assert containing(needles([trace]), files_under(own_state)) == []
+
+
+async def test_the_vectors_of_what_they_wrote_go_from_chroma_and_from_the_cache_too(own_state: Path) -> None:
+    (await remembered.remember_in_index([ANN, BEN])).close()
+    large = Index(own_state / "index" / remembered.MODEL, remembered.embed, remembered.MODEL, scan_rows=0)
+    scope, chroma = Scope.of(ANN), own_state / "index" / remembered.MODEL / "chroma"
+    tickets = {f"ticket-of-{user.id.lower()}": user for user in (ANN, BEN)}
+
+    async def found() -> set[str]:
+        (vector,) = await remembered.embed(["anything"])
+        hits = large.search_vectors(vector / np.linalg.norm(vector), scope, 50)
+        return {hit.chunk_id.split("#")[0] for hit in hits} & tickets.keys()
+
+    def cached() -> int:
+        with closing(sqlite3.connect(own_state / "embeddings.sqlite3")) as db:
+            return db.execute("SELECT count(*) FROM embeddings").fetchone()[0]
+
+    assert chroma.exists() and await found() == tickets.keys()
+    before = cached()
+    await forget(ANN)
+    assert cached() == before - 1 and not chroma.exists()
+    assert await found() == {"ticket-of-c-0002"}
+    assert await verify(ANN, ["Zwetschge1"]) == []
+    large.close()
+
+
+async def test_what_was_read_in_their_pictures_goes() -> None:
+    class Read(BaseModel):
+        name: str
+
+    async def reader(turn: Turn) -> AsyncGenerator[Event, None]:
+        yield Answer(text="read", output=Read(name=f"Receipt of {turn.user.id}"), trace_id=turn.trace_id)
+
+    handler = image_cache.kept("v1")(reader)
+    turns = [Turn("Read it.", user, images=(Image(user.id.encode(), "image/png"),), output=Read) for user in (ANN, BEN)]
+    for turn in turns:
+        await answer(handler, turn)
+    await forget(ANN)
+    assert await verify(ANN) == []
+    assert [(await answer(handler, turn)).served for turn in turns] == ["live", "cached"]
+
+
+async def test_a_yes_of_the_person_counts_no_more_and_that_of_others_does() -> None:
+    for user in (ANN, BEN):
+        await remembered.remember(user)
+    await forget(ANN)
+    assert conversations.default().claim(f"token-{BEN.id}", BEN) == remembered.turn_of(BEN).request_id
+    with pytest.raises(CallerError, match="not known"):
+        conversations.default().claim(f"token-{ANN.id}", ANN)
+    assert conversations.default().latest(ANN) == ""
 
 
 async def test_forgetting_twice_and_forgetting_nobody_change_nothing() -> None:

@@ -24,6 +24,7 @@ SECTIONS = [
     "Quick check",
     "Where we are",
 ]
+WITHOUT_LAYER = {"14_checkpoint"}  # it asks about the others
 
 
 def read(path: Path) -> Any:
@@ -40,6 +41,8 @@ every = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_there_are_notebooks() -> None:
     assert [path.stem for path in NOTEBOOKS][:2] == ["00_start_here", "01_streaming_ux"]
     for path in NOTEBOOKS[1:]:
+        if path.stem in WITHOUT_LAYER:
+            continue
         assert (ROOT / "patterns" / f"{path.stem[3:]}.py").is_file(), f"{path.stem} has no module"
 
 

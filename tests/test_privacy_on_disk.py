@@ -1,13 +1,15 @@
 """Conversations full of personal data run through the layers that write, and none of it is in any byte on disk."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
-from benchmarks.pii import left_on_disk
-from patterns import acme, caching, cost_control
+from benchmarks import pii_on_disk
+from benchmarks.pii_on_disk import NEEDED, everything_written, fold_logs, left_on_disk
+from patterns import acme, caching, cascade, cost_control, models
 from patterns.eval_production import Trace, promote, traced
 from patterns.events import Answer, Event, Handler, Message, TextDelta, Turn, answer, stack
+from patterns.forgetting import forget, verify
 from tests.people import People, Planted
 from tests.remembered import recipe
 
@@ -45,7 +47,7 @@ async def test_nothing_personal_is_on_the_disk(own_state: Path) -> None:
     planted = await converse(stack(echo, *layers), own_state / "traces.txt", traces)
     left, size = left_on_disk(own_state, planted)
     assert len(planted) > CONVERSATIONS and size > 50_000
-    assert left <= 0.02 * len(planted)
+    assert sum(map(len, left.values())) <= 0.02 * len(planted)
 
 
 async def test_the_search_finds_what_is_there(own_state: Path) -> None:
@@ -55,4 +57,35 @@ async def test_the_search_finds_what_is_there(own_state: Path) -> None:
     raw = "\n".join(value.value for value in planted)
     await asyncio.to_thread((own_state / "raw.txt").write_text, raw, encoding="utf-8")
     left, _ = left_on_disk(own_state, planted)
-    assert left >= len({value.value for value in planted})
+    assert left["raw"] >= {value.value for value in planted}
+
+
+async def test_the_whole_house_keeps_them_only_where_they_are_needed_and_forgets_them(
+    with_library: Path, turn_dials: Callable[..., None]
+) -> None:
+    with everything_written(with_library):
+        said = await pii_on_disk.converse(24)
+        await models.close()
+    fold_logs(with_library)
+    left, size = left_on_disk(with_library, said.values())
+    assert len(said.values()) > 40 and size > 1_000_000
+    assert {"conversations", "checkpoints"} <= left.keys()  # the search finds what is there
+    elsewhere = {name: values for name, values in left.items() if name not in NEEDED}
+    assert sum(map(len, elsewhere.values())) <= 0.02 * len(said.values()), elsewhere
+    user = acme.user("C-0005")
+    assert said.planted[user.id] and await verify(user)
+    await forget(user)
+    assert await verify(user) == []
+    others = {value.value for name, ones in said.planted.items() if name != user.id for value in ones}
+    own = [value for value in said.planted[user.id] if value.value not in others]
+    assert own and left_on_disk(with_library, own)[0] == {}
+
+
+async def test_the_answers_that_are_audited_are_kept_without_what_is_personal() -> None:
+    async def score(turn: Turn, answer: Answer) -> float:
+        return 1.0
+
+    handler = cascade.cascade(score, lambda score: 1.0, audited=1.0)(echo)  # pyright: ignore[reportArgumentType]
+    await answer(handler, Turn("Call me at +43 664 1234567.", acme.user("C-0001")))
+    (pair,) = await cascade.pairs()
+    assert pair.question == pair.small == pair.large == "Call me at <PHONE>."

@@ -79,6 +79,23 @@ async def test_tools_get_the_real_values_and_their_results_are_hidden() -> None:
     assert events == [ToolCall("b", "note", {"to": [MAIL], "call": PHONE}), ToolCall("c", "note", MAIL)]
 
 
+async def test_what_was_personal_once_is_hidden_where_nothing_says_that_it_is() -> None:
+    result = {"role": "tool", "tool_call_id": "a", "content": '{"message": "There is no order 078051120."}'}
+    model = Model(Answer(text=""))
+    await run(model, Turn("My SSN is 078051120, where is it?", exchange=(result,)))
+    assert model.turn.exchange[0]["content"] == '{"message": "There is no order <SSN_1>."}'
+
+
+def test_the_beginning_of_a_longer_value_is_not_taken_for_one_that_is_known() -> None:
+    stand_ins = StandIns()
+    stand_ins.hide("My SSN is 078051120.")
+    assert stand_ins.hide("I paid with 4111 1111 1111 1111 and 078051120x") == "I paid with <CARD_1> and 078051120x"
+    assert (
+        stand_ins.hide(f"Write to {MAIL}, to x{MAIL} and to {MAIL}")
+        == "Write to <EMAIL_1>, to <EMAIL_2> and to <EMAIL_1>"
+    )
+
+
 class Reply(BaseModel):
     text: str
 

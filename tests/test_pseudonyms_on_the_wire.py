@@ -71,7 +71,7 @@ async def test_a_model_that_repeats_everything_reads_no_value_and_its_words_hold
     people = People(seed=5)
     handler = stack(model_call(support_prompt), use_tools([note]), pseudonymised())
     async with scripted(repeats) as provider:
-        for _ in range(20):
+        for _ in range(8):
             turn, planted = conversation(people)
             provider.play(repeats)
             noted.clear()
@@ -131,7 +131,7 @@ async def test_through_the_whole_house_no_request_holds_a_value(
 async def test_the_house_without_the_layer_sends_them_to_the_model_and_to_nobody_else(
     with_library: Path, turn_dials: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked, planted = await through_the_house(complete_assistant.build("fallbacks"), monkeypatch)
+    asked, planted = await through_the_house(complete_assistant.build("multimodal"), monkeypatch)
     assert len(values_in(asked.bodies("/chat/completions"), planted)) > len(planted) / 2
     assert values_in([*asked.bodies("/embeddings"), *asked.bodies("/rerank")], planted) == set()
 

@@ -3,17 +3,22 @@
 import asyncio
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import pytest
+import redis.asyncio as aioredis
+from engines import RedisServer
 
 from patterns import acme, acme_tools, backend, caching, checkpoints, ledger, retention
 from patterns.erasing import containing, files_under, needles
+from patterns.errors import CallerError
 from patterns.events import answer
 from patterns.retention import DAY, STORES, expire
 from patterns.service import conversations
 from tests import remembered
+
+pytest_plugins = ["engine_fixtures"]
 
 ANN = acme.user("C-0001")
 # Tables that hold nothing about people, or that remove what is past its time by themselves.
@@ -52,7 +57,10 @@ async def test_a_run_that_ended_is_kept_a_day_and_one_that_waits_a_month(status:
     turn = await remembered.remember(ANN)
     checkpoints.default().save(turn, status)  # pyright: ignore[reportArgumentType]
     await expire(time.time() + days * DAY)
-    assert len(checkpoints.default().actions(turn.trace_id)) == left
+    runs = checkpoints.default()
+    assert len(runs.actions(turn.trace_id)) == runs.steps(turn.trace_id) == left
+    with nullcontext() if left else pytest.raises(CallerError, match="no run"):
+        runs.load(turn.trace_id, ANN)
 
 
 async def test_it_is_safe_while_others_write() -> None:
@@ -77,6 +85,20 @@ async def test_an_answer_goes_when_its_time_is_over() -> None:
     assert (await expire(time.time() + 6 * DAY))["backend.sqlite3 entries"] == 0
     assert (await expire(time.time() + 8 * DAY))["backend.sqlite3 entries"] == 1
     assert await backend.default().entries(f"user:{ANN.tenant}/{ANN.id}") == []
+
+
+async def test_in_redis_all_that_is_about_people_ends_by_itself(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATTERNS_REDIS_URL", redis_server.url)
+    turn = await remembered.remember(ANN)
+    async with aioredis.Redis.from_url(redis_server.url, decode_responses=True) as client:
+        seconds = {key: await client.ttl(key) async for key in client.scan_iter("patterns:*")}
+    await backend.close()
+    lasting = {key for key in seconds if key.startswith(("patterns:caps", "patterns:version"))}
+    assert lasting < seconds.keys()
+    assert all(0 < seconds[key] <= 100 * DAY for key in seconds.keys() - lasting), seconds
+    assert turn.text not in str(sorted(lasting))
 
 
 async def test_no_store_is_missing_in_the_list(own_state: Path) -> None:

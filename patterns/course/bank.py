@@ -12,6 +12,8 @@ import random
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
 
 import ipywidgets
 
@@ -41,7 +43,12 @@ class Banked:
 
 def questions() -> tuple[Banked, ...]:
     """All questions of the bank, in the order of the notebooks. Raises CallerError, see `quiz.load`."""
-    stems = sorted(path.stem for path in (acme.data_folder() / "quizzes" / "bank").glob("*.yaml"))
+    return _questions(acme.data_folder())
+
+
+@cache
+def _questions(data: Path) -> tuple[Banked, ...]:
+    stems = sorted(path.stem for path in (data / "quizzes" / "bank").glob("*.yaml"))
     return tuple(Banked(stem, question) for stem in stems for question in load(f"bank/{stem}"))
 
 

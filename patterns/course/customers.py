@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 SUITES = ("rag", "fallbacks", "tool_use", "agent_loop")
 HOURS = 24.0
 THINKS = 0.8  # hours, for half of the questions; one in twenty takes four times as long
-FROM_TICKETS, CALLBACKS = 0.1, 0.1  # of the questions; of the customers
-POPULAR = 6  # questions of a tenant that make two thirds of the traffic: many people want to know the same
+FROM_TICKETS, CALLBACKS = 0.05, 0.1  # of the questions; of the customers
+POPULAR = 3  # questions of a tenant that make two thirds of the traffic: many people want to know the same
 CALLBACK = "Please call me back on 2026-11-20 about my order."
 SILENCE = 60.0  # seconds after which a customer takes the connection for broken
 

@@ -72,7 +72,9 @@ async def check(drill: Drill) -> Books:
         await budgets.cap(scope, None)
     cut = cut_off(drill.asked)
     ends = {trace: await resumed(trace, user) for trace, user in cut.items()}
-    work = Counter((one.kind, one.run_id) for kind in ("follow_up", "escalation") for one in acme_tools.desk().work(kind))
+    work = Counter(
+        (one.kind, one.run_id) for kind in ("follow_up", "escalation") for one in acme_tools.desk().work(kind)
+    )
     agreed = agreed_to(drill.asked)
     return Books(
         calls=len(rows),
@@ -98,7 +100,7 @@ async def check(drill: Drill) -> Books:
 
 
 def unbooked(log: Sequence[Mapping[str, object]], rows: Sequence[Call]) -> int:
-    """Calls of the provider for which no row was written before: rows and calls of a model are paired in their order."""
+    """Calls of the provider for which no row was written before: rows and calls of a model are paired in order."""
     missing = 0
     for model in {entry["model"] for entry in log}:
         begun = sorted(row.started for row in rows if row.model == model)
@@ -121,7 +123,9 @@ def dollars(log: Sequence[Mapping[str, object]]) -> float:
     """What the provider would put on its bill."""
     tiers = {tier.model: tier for tier in models.provider().tiers.values()}
     costs = (
-        tiers[str(one["model"])].cost(*(int(str(one[name])) for name in ("prompt_tokens", "tokens_sent", "cached_tokens")))
+        tiers[str(one["model"])].cost(
+            *(int(str(one[name])) for name in ("prompt_tokens", "tokens_sent", "cached_tokens"))
+        )
         for one in log
     )
     return sum(cost or 0.0 for cost in costs)
@@ -137,7 +141,7 @@ def without_end(asked: Sequence[Asked]) -> int:
 
 
 def agreed_to(asked: Sequence[Asked]) -> dict[str, User]:
-    """The runs whose customer has said yes and was told that it is so: with an answer, or that it was decided before."""
+    """The runs whose customer said yes and was told that it is so: with an answer, or that it was decided before."""
     waiting: dict[int, str] = {}
     found: dict[str, User] = {}
     for one in asked:

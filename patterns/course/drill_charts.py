@@ -4,7 +4,7 @@ import statistics
 from typing import TYPE_CHECKING
 
 from .charts import BAD, GOOD, INK, WAIT, _canvas, show
-from .customers import HOURS
+from .customers import HOURS, shares
 from .fallback_charts import mix
 from .load_drill import KILLED, Drill
 
@@ -16,8 +16,6 @@ LOOKS = ((GOOD, "-"), (BAD, "--"), (INK, "-."), (WAIT, ":"))
 
 def rungs(drill: Drill) -> None:
     """How requests ended, one bar a phase of the day."""
-    from .customers import shares
-
     mix({name: shares(some) for name, some in drill.by_phase().items()}, "How requests ended, by what was wrong")
 
 
@@ -62,7 +60,7 @@ def spending(drill: Drill) -> None:
 
 
 def _span(drill: Drill) -> tuple[float, float]:
-    return 0.0, max(HOURS, *(one.hour for one in drill.asked))
+    return 0.0, max(HOURS, *(one.hour for one in drill.asked), *(hour for hour, _, _ in drill.spent))
 
 
 def _shade(axes: "Axes", drill: Drill) -> None:
@@ -72,10 +70,10 @@ def _shade(axes: "Axes", drill: Drill) -> None:
         if place % 2:
             axes.axvspan(phase.begins, end, color=WAIT, alpha=0.18, linewidth=0)
         axes.annotate(
-            phase.name, ((phase.begins + end) / 2, 1), xycoords=("data", "axes fraction"), xytext=(0, 3),
-            textcoords="offset points", ha="left", va="bottom", rotation=30, fontsize=7.5, color=INK,
+            phase.name, (min(phase.begins + 1, (phase.begins + end) / 2), 1), xycoords=("data", "axes fraction"),
+            xytext=(0, 3), textcoords="offset points", ha="left", va="bottom", rotation=30, fontsize=7.5, color=INK,
         )  # fmt: skip
         if phase.name == KILLED:
             for hour in (drill.killed, drill.back):
                 axes.axvline(hour, color=BAD, linewidth=1.2)
-    axes.title.set_y(1.22)
+    axes.set_title(axes.get_title(loc="left"), loc="left", color=INK, pad=44)

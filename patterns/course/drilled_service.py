@@ -1,4 +1,4 @@
-"""`python -m patterns.course.drilled_service PORT`: the service as it ships, with the provider's key of another process.
+"""`python -m patterns.course.drilled_service PORT`: the service as it ships, with the key of another process.
 
 The stand-in keeps dials and log by key. With its own key, a service would be out of reach of the drill's faults.
 """

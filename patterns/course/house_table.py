@@ -17,7 +17,9 @@ from ..complete_assistant import Storey
 # For each layer a test that fails without it. `tests/test_house_table.py` checks that each is there.
 TESTS = {
     "streaming_ux.acknowledge": "streaming_ux::test_statuses_come_before_words_and_the_pieces_make_the_answer",
-    "streaming_ux.report_failures": "streaming_ux::test_a_cut_stream_is_retried_behind_a_reset_and_fails_with_a_sentence",
+    "streaming_ux.report_failures": (
+        "streaming_ux::test_a_cut_stream_is_retried_behind_a_reset_and_fails_with_a_sentence"
+    ),
     "streaming_ux.heartbeat": "streaming_ux::test_heartbeats_come_while_nothing_else_does_and_stop_with_it",
     "cost_control.recorded": "cost_control::test_the_row_is_there_before_the_reader_has_the_end",
     "cost_control.kill_switch": "cost_control::test_a_switched_off_assistant_makes_no_call_and_says_so",
@@ -75,10 +77,18 @@ def rows(house: Sequence[Storey] = complete_assistant.HOUSE) -> list[Row]:
         layer = tracing.name_of(storey.layer)
         module, function = layer.split(".")
         code = importlib.import_module(f"patterns.{module}")
-        does = re.split(r"(?<=[.:;]) ", (inspect.getdoc(getattr(code, function)) or "").partition("\n\n")[0])[0]
+        doc = (inspect.getdoc(getattr(code, function)) or "").partition("\n\n")[0]
+        does = " ".join(re.split(r"[.:;](?:\s|$)", doc)[0].split())
         file, _, test = TESTS[layer].partition("::")
         found.append(
-            Row(layer, " ".join(does.split()), notebooks[storey.since], f"patterns/{module}.py", f"tests/test_{file}.py", test)
+            Row(
+                layer,
+                f"{does}.",
+                notebooks[storey.since],
+                f"patterns/{module}.py",
+                f"tests/test_{file}.py",
+                test,
+            )
         )
     return found
 

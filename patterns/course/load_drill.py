@@ -59,8 +59,8 @@ DAY = (
     Phase(13, "streams break", {"cut_after": 15, "only_first": 8}),
     Phase(15, "large is down", {"outage": ("standin-large",)}),
     Phase(17, "well again"),
-    Phase(20, "all are down", {"outage": ("*",)}),
-    Phase(21, "afterwards"),
+    Phase(19, "all are down", {"outage": ("*",)}),
+    Phase(22, "afterwards"),
 )
 
 
@@ -97,9 +97,7 @@ async def run(
 
 
 class _Day:
-    def __init__(
-        self, count: int, seconds: float, caps: Mapping[str, float], day: Sequence[Phase], seed: int
-    ) -> None:
+    def __init__(self, count: int, seconds: float, caps: Mapping[str, float], day: Sequence[Phase], seed: int) -> None:
         self._caps, self._service = caps, Service()
         self._drill = Drill(customers(count, seed), day, seconds, time.time())
         self._begun = 0.0

@@ -12,7 +12,7 @@ each document as it was or as it will be.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,6 +78,22 @@ class Index:
         async with self._folder.alone():
             self._folder.refuse_other_embeddings(self.model)
             return await Ingest(self._folder, self.embed, self._cache, self.model).run(source, chunker, progress)
+
+    def not_embedded(self, texts: Sequence[str]) -> list[str]:
+        """Those of `texts` that a sync would have to ask the model for, each once."""
+        dimension = self._folder.setting("dimension")
+        known = self._cache.get(self.model, int(dimension), texts) if dimension else {}
+        return [text for text in dict.fromkeys(texts) if text not in known]
+
+    def keep_vectors(self, texts: Sequence[str], vectors: "np.ndarray") -> None:
+        """Take vectors that the same model made elsewhere, float32 (texts, dimension). A sync then asks no more.
+
+        Raises CallerError `mixed_embeddings` and `bad_vectors`.
+        """
+        rows = checked(vectors, len(texts))
+        self._folder.refuse_other_embeddings(self.model, rows.shape[1])
+        self._folder.set(model=self.model, dimension=str(rows.shape[1]))
+        self._cache.put(self.model, dict(zip(texts, rows, strict=True)))
 
     def search_words(self, question: str, scope: Scope, limit: int) -> list[Hit]:
         """The best `limit` chunks for the words of `question` (BM25), best first; any text is a question."""
