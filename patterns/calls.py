@@ -167,8 +167,8 @@ async def rerank(
 ) -> list[float]:
     """How well each text answers `query`: one score a text, in their order, higher is better.
 
-    Speaks `POST {base_url}/rerank`, which Jina, Cohere, vLLM and others share. Where a `user` is named, personal data is
-    taken out of the query. Raises CallerError, ProviderError and LimitHit (`budget`).
+    Speaks `POST {base_url}/rerank`, which Jina, Cohere, vLLM and others share. Where a `user` is named, personal data
+    is taken out of the query. Raises CallerError, ProviderError and LimitHit (`budget`).
     """
     chosen = provider()
     model = chosen.tier("rerank")

@@ -1,4 +1,4 @@
-"""The drill: the same customers each time, the service killed in the middle, and books that would show what is wrong."""
+"""The drill: the same customers each time, the service killed in the middle, and books that show what is wrong."""
 
 from collections import Counter
 from collections.abc import AsyncGenerator

@@ -97,7 +97,8 @@ OURS = [
     "+1-555-0110 (8:00-20:00)",
 ]  # fmt: skip
 HARMLESS = [
-    "Order H-100001 of 2026-11-02, TP9803179539, 1,299.00 USD.", "Open 9.00-18.00, e.g. on 2 November 2026, 8:00-20:00.",
+    "Order H-100001 of 2026-11-02, TP9803179539, 1,299.00 USD.",
+    "Open 9.00-18.00, e.g. on 2 November 2026, 8:00-20:00.",
     "Hold it for 10 seconds [home-hub#2]; see the manual.pdf.", "If the value is < 5 and > 2, press 1/2.",
     "z.B. die HX-T200, d.h. 500 Wh oder 750 Wh.",
     "2024-2026 and 2024/25: 30 days, 24 months, 2.4 GHz, 8883 (TCP), 123 (UDP).",

@@ -30,7 +30,8 @@ ALLOWED = [
     ("SELECT status, round(sum(total), 2) AS t FROM orders WHERE id = 'H-100001' GROUP BY status HAVING count(*) > 0",
      [{"status": "delivered", "t": 57.0}]),
     ("SELECT strftime('%Y', placed) AS year FROM orders WHERE id = 'H-100001'", [{"year": "2025"}]),
-    ("SELECT CASE WHEN total > 50 THEN 'much' ELSE 'little' END AS how FROM orders WHERE id = 'H-100001'", [{"how": "much"}]),
+    ("SELECT CASE WHEN total > 50 THEN 'much' ELSE 'little' END AS how FROM orders WHERE id = 'H-100001'",
+     [{"how": "much"}]),
     ("SELECT sum(quantity * unit_price) AS worth FROM items WHERE order_id = 'H-100001'", [{"worth": 57.0}]),
     ("SELECT upper(substr(carrier, 1, 4)) AS c FROM orders WHERE tracking LIKE 'TP9803%'", [{"c": "TERN"}]),
     ("SELECT id FROM orders WHERE refunded IS NULL AND id IN ('H-100001', 'H-100003')", [{"id": "H-100001"}]),
@@ -190,7 +191,8 @@ def test_whatever_runs_tells_nothing_of_others(sql: str) -> None:
         "DELETE FROM orders", "DROP TABLE orders", "CREATE TABLE x (y)", "PRAGMA table_info(orders)",
         "ATTACH DATABASE '/tmp/attached.db' AS x", "SELECT * FROM sqlite_master", "SELECT randomblob(10)",
         "SELECT load_extension('x')", "SELECT rowid, hex(id) FROM orders", "SELECT * FROM pragma_table_info('orders')",
-        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n", "VACUUM INTO '/tmp/x.db'",
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n",
+        "VACUUM INTO '/tmp/x.db'",
     ],
 )  # fmt: skip
 def test_sqlite_itself_refuses(sql: str) -> None:

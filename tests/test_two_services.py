@@ -106,10 +106,10 @@ async def told(client: Client, text: str) -> tuple[int, Any]:
 
 async def test_what_one_has_answered_the_other_has_in_its_cache(pair: Pair) -> None:
     one, other = pair.signed_in(ALICE)
-    status, first = await told(one, "How long do I have to return a plug?")
+    status, first = await told(one, "How long is the warranty?")
     assert status == 200 and first["served"] == "live", first
     before = sum(map(len, pair.calls()))
-    status, second = await told(other, "How long do I have to return a plug?")
+    status, second = await told(other, "How long is the warranty?")
     assert status == 200 and second["served"] == "cached" and second["text"] == first["text"]
     assert sum(map(len, pair.calls())) == before, "it was paid for twice"
 
@@ -118,16 +118,16 @@ async def test_a_limit_counts_the_requests_of_both(pair: Pair) -> None:
     clients = pair.signed_in(replace(ALICE, id="C-0003"))
     started, accepted = time.monotonic(), [0, 0]
     for number in range(2 * REQUESTS + 1):
-        status, said = await told(clients[number % 2], "How long do I have to return a plug?")
+        status, said = await told(clients[number % 2], "How long is the warranty?")
         if status == 429:
             break
         assert status == 200, said
         accepted[number % 2] += 1
     back = (time.monotonic() - started) * REQUESTS / SECONDS  # places that have come back meanwhile
     assert sum(accepted) <= REQUESTS + back + 1 and min(accepted) > REQUESTS // 3
-    statuses = [(await told(client, "How long do I have to return a plug?"))[0] for client in clients]
+    statuses = [(await told(client, "How long is the warranty?"))[0] for client in clients]
     assert 429 in statuses  # one of them may have got a place that has just come back
-    assert (await told(pair.signed_in(ALICE)[0], "How long do I have to return a plug?"))[0] == 200
+    assert (await told(pair.signed_in(ALICE)[0], "How long is the warranty?"))[0] == 200
 
 
 async def test_a_budget_is_held_by_both_together(pair: Pair) -> None:
@@ -161,16 +161,16 @@ async def test_a_budget_is_held_by_both_together(pair: Pair) -> None:
 async def test_a_switch_stops_both_at_once(pair: Pair) -> None:
     clients = pair.signed_in(replace(ALICE, id="C-0010"))
     for client in clients:
-        assert (await told(client, "How long do I have to return a plug?"))[0] == 200
+        assert (await told(client, "How long is the warranty?"))[0] == 200
     took: list[float] = []
     for _ in range(3):
         flipped = time.monotonic()
         await backend.default().switch_off("all", "The answers are wrong since noon.")
-        answers = await asyncio.gather(*(told(client, "How long do I have to return a plug?") for client in clients))
+        answers = await asyncio.gather(*(told(client, "How long is the warranty?") for client in clients))
         took.append(time.monotonic() - flipped)
         assert [status for status, _ in answers] == [503, 503]
         await backend.default().switch_on("all")
-        assert [(await told(client, "How long do I have to return a plug?"))[0] for client in clients] == [200, 200]
+        assert [(await told(client, "How long is the warranty?"))[0] for client in clients] == [200, 200]
     assert min(took) < 1
 
 
@@ -178,7 +178,7 @@ async def test_when_one_is_killed_the_other_goes_on(pair: Pair) -> None:
     clients = pair.signed_in(replace(ALICE, id="C-0011"))
     pair.processes[0].send_signal(signal.SIGKILL)
     pair.processes[0].wait()
-    status, said = await told(clients[1], "How long do I have to return a plug?")
+    status, said = await told(clients[1], "How long is the warranty?")
     assert status == 200 and said["served"] == "cached"
     status, said = await told(clients[1], "How do I pair a bulb with the hub?")
     assert status == 200 and said["text"]

@@ -16,7 +16,7 @@ from ..ledger import Call
 from .customers import Asked
 from .load_drill import Drill, charged
 
-CENT = 1e-2 / 100  # a hundredth of a cent: what rounding each call up to a nanodollar can never reach
+ROUNDING = 1e-7  # dollars, of sums: each call is charged rounded up to a nanodollar
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Books:
             f"{self.twice} calls of the provider are in the ledger twice.": self.twice,
             f"{self.miscounted} rows have other tokens than the provider counted.": self.miscounted,
             f"Charged ${self.charged:.4f}, and the provider says ${self.provider_dollars:.4f}.": self.provider
-            and self.charged < self.provider_dollars - CENT,
+            and self.charged < self.provider_dollars - ROUNDING,
             f"Over their caps: {', '.join(self.over_cap)}.": self.over_cap,
             f"{self.done_twice} pieces of work lie on the desk twice.": self.done_twice,
             f"{self.not_done} of {self.agreed} callbacks that were agreed to are not on the desk.": self.not_done,

@@ -75,11 +75,11 @@ def rows(house: Sequence[Storey] = complete_assistant.HOUSE) -> list[Row]:
         if storey.until:
             continue
         layer = tracing.name_of(storey.layer)
+        file, _, test = TESTS[layer].partition("::")
         module, function = layer.split(".")
         code = importlib.import_module(f"patterns.{module}")
         doc = (inspect.getdoc(getattr(code, function)) or "").partition("\n\n")[0]
         does = " ".join(re.split(r"[.:;](?:\s|$)", doc)[0].split())
-        file, _, test = TESTS[layer].partition("::")
         found.append(
             Row(
                 layer,
