@@ -116,9 +116,9 @@ def page(found: Mapping[str, Any]) -> str:
         "",
         "## Unit costs",
         "",
-        f"Measured with {', '.join(f'{name} {version}' for name, version in found['versions'].items())}; "
-        f"{found['cores']} cores, load {found['load'][0]:.1f} (other work ran beside it: CPU time holds, latencies are",
-        "upper bounds).",
+        f"Measured with {', '.join(f'{name} {version}' for name, version in found['versions'].items())}.",
+        f"{found['cores']} cores, load {found['load'][0]:.1f}: other work ran beside it, so latencies are "
+        "upper bounds.",
         "",
         "| What | Measured | One core saturates at | Whose number |",
         "| --- | --- | --- | --- |",
@@ -135,11 +135,11 @@ def page(found: Mapping[str, Any]) -> str:
     lines += [row(name, f"{ms:.2f} ms of CPU", f"{1000 / ms:,.0f} a second", whose) for name, ms, whose in costs]
     lines += [
         "",
-        f"- A service process holds {asked['process_mib']:.0f} MiB, and",
-        f"  {found['streams']['kib']:.0f} KiB for each open stream.",
-        f"- Chroma: {near['chroma_p50_ms']:.1f} ms a query at the median, {near['chroma_p95_ms']:.1f} ms at the 95th",
-        f"  percentile, {near['chroma_insert_cpu_ms']:.2f} ms of CPU a vector stored, {near['chroma_mib']:.0f} MiB",
-        f"  with {near['chunks']:,} vectors of 384 dimensions.",
+        f"- A service process holds {asked['process_mib']:.0f} MiB, and "
+        f"{found['streams']['kib']:.0f} KiB for each open stream.",
+        f"- Chroma: {near['chroma_p50_ms']:.1f} ms a query at the median, {near['chroma_p95_ms']:.1f} ms at the 95th "
+        f"percentile; {near['chroma_insert_cpu_ms']:.2f} ms of CPU a vector stored, {near['chroma_mib']:.0f} MiB "
+        f"with {near['chunks']:,} vectors of 384 dimensions.",
         *(
             [f"- A request sends Redis {shared['redis_commands']:.0f} commands, those inside scripts among them."]
             if redis
@@ -161,9 +161,9 @@ def page(found: Mapping[str, Any]) -> str:
         lines.append(row(name, *cells))
     lines += [
         "",
-        f"So a live request costs {dollars(one)} at list price (genai-prices {found['versions']['genai-prices']}),",
-        "without the provider's",
-        "discount for a repeated prompt. In words: tokens in × price in + tokens out × price out, for both tiers, and",
+        f"So a live request costs {dollars(one)} at list price (genai-prices {found['versions']['genai-prices']}), "
+        "without the provider's discount for a repeated prompt. In words: "
+        "tokens in × price in + tokens out × price out, for both tiers, and",
         f"{asked['embed_tokens']:.0f} tokens embedded.",
         "",
         "## Two sizes",
@@ -205,6 +205,8 @@ def page(found: Mapping[str, Any]) -> str:
         "  up to a million chunks a tenant: 1.5 GB in each process.",
         "- **The provider** is the first to say no: compare the tokens a minute with the limit of your account. Then:",
         "  more from the cache, the small model first (notebook 08), another provider below (notebook 12).",
+        "- **A person stays with one machine**: conversations, confirmations that wait, and running answers",
+        "  are in files and memory of the machine that made them. The load balancer can choose by cookie or token.",
         "- **Bulk work** takes places from people. Run it at night, with a budget of its own (`feature:evals`,",
         "  `feature:triage`, `feature:ingest`), and on a Dask cluster where one machine is too slow.",
         "",

@@ -81,7 +81,7 @@ async def run(
         results = Results(file, f"{job.__module__}:{job.__qualname__}")
         opened.callback(results.close)
         there = results.begin(items)
-        waiting = [name for name in reversed(items) if name not in there]
+        waiting = [name for name in reversed(list(items)) if name not in there]
         do, places = job, at_once or AT_ONCE
         if waiting and (address := os.environ.get(VARIABLE)):
             from . import cluster

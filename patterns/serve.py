@@ -30,6 +30,9 @@ def serve(host: str, port: int, customer: str) -> None:
     """Serve until interrupted. Raises PatternsError."""
     from .service import app, identity, server
 
+    log = logging.StreamHandler()
+    log.addFilter(pii.ScrubbedLogs())
+    logging.basicConfig(level=logging.WARNING, handlers=[log])
     keys = identity.keys_of_environment()
     demo = keys is None
     if keys is None:

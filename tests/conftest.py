@@ -13,7 +13,7 @@ import pytest
 from patterns import models, rag, store
 from patterns.course import control
 
-PATTERNS = ("PATTERNS_PROVIDER", "PATTERNS_DATA", "PATTERNS_REDIS_URL", "PATTERNS_TRACES")
+PATTERNS = ("PATTERNS_PROVIDER", "PATTERNS_DATA", "PATTERNS_REDIS_URL", "PATTERNS_TRACES", "PATTERNS_NAMES")
 FAST: dict[str, Any] = {"time_to_first_token": 0, "tokens_per_second": 1e6}
 
 

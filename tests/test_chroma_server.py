@@ -259,8 +259,9 @@ async def test_a_server_that_hangs_is_waited_for_once_and_then_left_alone(
     monkeypatch.setattr(vector_store, "REST_SECONDS", 60.0)
     running.process.send_signal(signal.SIGSTOP)
     try:
-        before = failures()
+        before, started = failures(), time.monotonic()
         assert len(near(index)) == 2 and failures() == before + 1
+        assert time.monotonic() - started < 15, "the client waits for ever unless it is told not to"
         assert len(near(index)) == 2 and failures() == before + 1, "it was asked again at once"
         fresh = opened()
         assert len(near(fresh)) == 2 and failures() == before + 2, "a client that is not open yet"

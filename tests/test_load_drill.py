@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from patterns import acme_tools, backend, budgets, ledger, models
+from patterns import acme_tools, backend, budgets, checkpoints, ledger, models
 from patterns.course import drill_books, drill_charts, exercises, load_drill
 from patterns.course.customers import CALLBACK, Asked, customers, events, shares
 from patterns.course.load_drill import Drill, Phase
@@ -81,8 +81,9 @@ async def drilled(with_library: Path) -> Drill:
 async def test_killed_in_the_middle_nothing_is_lost_and_nothing_is_charged_twice(drilled: Drill) -> None:
     assert drilled.killed < drilled.back
     phases = drilled.by_phase()
-    assert {one.end for one in drilled.asked} >= {"answer", "broken", "refused"}, shares(drilled.asked)
-    assert {one.status for one in drilled.asked if one.user.tenant == "acme-kitchen"} <= {0, 402, 200}
+    assert {one.end for one in drilled.asked} >= {"answer", "broken"}, shares(drilled.asked)
+    kitchen = [one.rung for one in drilled.asked if one.user.tenant == "acme-kitchen"]
+    assert kitchen and not [rung for rung in kitchen if rung.startswith("live")]  # its cap is nothing
     assert any(one.rung in ("unavailable", "simplified", "cached") for one in phases["all are down"])
     found = await drill_books.check(drilled)
     await models.close()
@@ -153,13 +154,21 @@ async def test_a_cap_that_was_passed_and_work_done_twice_are_noticed(own_state: 
     drill.log["r"] = entry()
     found = await drill_books.check(drill)
     assert found.over_cap == ["all"] and found.done_twice == 1 and found.not_done == found.agreed == 1
-    assert len(found.wrong) == 5  # and a call that is in no ledger, and in no budget
+    assert len(found.wrong) == 4  # and a call that is in no ledger
 
 
 async def test_money_that_the_provider_counts_and_nobody_charged_is_noticed(own_state: Path, turn_dials: Any) -> None:
     drill = Drill((), SHORT, 1.0, 0.0)
-    drill.log["r"] = entry(model="standin-large", tokens_sent=1_000)
-    assert any("Charged" in said for said in (await drill_books.check(drill)).wrong)
+    drill.log["r"] = entry()
+    written = row(cost_usd=0.1)
+    ledger.default()._execute(ledger._INSERT, [getattr(written, name) for name in ledger._COLUMNS])
+    assert [said for said in (await drill_books.check(drill)).wrong if said.startswith("Charged $0.0000")]
+
+
+async def test_a_run_that_has_acted_and_is_not_written_down_is_lost(own_state: Path) -> None:
+    assert await drill_books.resumed("trace_9", ANA) == "had not begun"
+    checkpoints.default().begin("trace_9/1", Turn("Call me", ANA, trace_id="trace_9"), "escalate_to_human", {})
+    assert await drill_books.resumed("trace_9", ANA) == "lost"
 
 
 # the rest

@@ -23,7 +23,8 @@ ROUNDING = 1e-7  # dollars, of sums: each call is charged rounded up to a nanodo
 class Books:
     """Counts and dollars; those that are named after a fault must be 0 or empty. `provider` is what the provider says.
 
-    `left_open` are calls whose process was killed: they stay in the book at the most that they can have cost.
+    `left_open` are calls whose process was killed: they stay in the book at the most that they can have cost, which is
+    `held`. `charged` and `provider_dollars` are of the others.
     """
 
     calls: int
@@ -32,6 +33,7 @@ class Books:
     twice: int
     miscounted: int
     left_open: int
+    held: float
     charged: float
     provider_dollars: float
     over_cap: Sequence[str]
@@ -65,7 +67,7 @@ async def check(drill: Drill) -> Books:
     """Go on with every run that was cut off, then read the books. Caps are read before, and lifted."""
     over = [scope for _, scope, held in drill.spent if held.cap is not None and held.settled + held.reserved > held.cap]
     spent, rows = await charged() - drill.before, ledger.default().calls(since=drill.since)
-    log = list(drill.log.values())
+    log, left = list(drill.log.values()), [row for row in rows if row.outcome == "open"]
     priced = {row.provider_request_id: row for row in rows if row.provider_request_id}
     twice = Counter(row.provider_request_id for row in rows if row.provider_request_id)
     for scope in dict.fromkeys(scope for _, scope, _ in drill.spent):
@@ -82,9 +84,10 @@ async def check(drill: Drill) -> Books:
         unbooked=unbooked(log, rows),
         twice=sum(count - 1 for count in twice.values()),
         miscounted=sum(not same(entry, priced[entry["request_id"]]) for entry in log if entry["request_id"] in priced),
-        left_open=sum(row.outcome == "open" for row in rows),
-        charged=spent,
-        provider_dollars=dollars(log),
+        left_open=len(left),
+        held=ledger.total(left),
+        charged=spent - ledger.total(left),
+        provider_dollars=dollars([entry for entry in log if entry["request_id"] in priced]),
         over_cap=list(dict.fromkeys(over)),
         done_twice=sum(count - 1 for count in work.values()),
         agreed=len(agreed),
@@ -154,6 +157,7 @@ def agreed_to(asked: Sequence[Asked]) -> dict[str, User]:
 
 # what was cut off
 
+# A run is written down before its first tool. Before that there is nothing to go on with: the customer asks anew.
 FINE = ("answered", "asks back", "has ended", "had not begun")
 
 
@@ -171,7 +175,10 @@ async def resumed(trace: str, user: User) -> str:
         last: Event | None = None
         async for event in agent_loop.resume_run(complete_assistant.build(), trace, user):
             last = event
+    except CallerError as error:
+        if error.code != "unknown_run":
+            return error.code
+        return "lost" if checkpoints.default().actions(trace) else "had not begun"
     except PatternsError as error:
-        unknown = isinstance(error, CallerError) and error.code == "unknown_run"
-        return "had not begun" if unknown else error.code
+        return error.code
     return {Answer: "answered", ConfirmationRequired: "asks back"}.get(type(last), str(getattr(last, "code", last)))

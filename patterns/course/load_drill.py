@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import budgets, models, rag, state
+from ..errors import CallerError
 from ..events import new_id
 from ..service import identity
 from . import control
@@ -214,7 +215,7 @@ class Service:
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
-        """Returns when it listens. Raises RuntimeError where it does not."""
+        """Returns when it listens. Raises CallerError (`not_set_up`) where it does not."""
         chosen = models.provider()
         own = {identity.VARIABLE: self._secret, KEY: chosen.key, "PATTERNS_STATE": str(state.folder())}
         if chosen.name == "standin":
@@ -231,7 +232,8 @@ class Service:
                 if found := re.search(rb"listens at (http://[\d.]+:(\d+))", line):
                     self.url, self._port = found[1].decode(), int(found[2])
                     return
-        raise RuntimeError(f"The service did not start. Its log is {log}.")
+        said = (log.read_text(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
+        raise CallerError(f"The service did not start: {said}", f"The whole log is {log}.", "not_set_up")
 
     async def kill(self) -> None:
         """SIGKILL: nothing is tidied up."""
