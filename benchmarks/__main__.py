@@ -34,6 +34,7 @@ ROWS = {
     "banking77": "banking77",
     "routing": "knn_routing",
     "many streams": "many_streams",
+    "sizing": "unit_costs",
     "receipts": "receipts",
     "calls": "calls",
     "injection": "injection",

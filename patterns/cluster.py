@@ -35,7 +35,7 @@ async def opened(address: str, job: Job) -> AsyncGenerator[tuple[Job, int], None
     Raises CallerError (`not_set_up`) and ProviderError (`unreachable`).
     """
     try:
-        from distributed import Client  # pyright: ignore[reportMissingImports]
+        from distributed import Client
     except ImportError:
         raise CallerError(
             "PATTERNS_DASK is set, and Dask is not installed.", 'Run: pip install "patterns[cluster]"', "not_set_up"
@@ -56,7 +56,7 @@ async def opened(address: str, job: Job) -> AsyncGenerator[tuple[Job, int], None
 
 
 async def _on_cluster(client: Any, address: str, job: Job, item: Any) -> Any:
-    from distributed import KilledWorker  # pyright: ignore[reportMissingImports]
+    from distributed import KilledWorker
 
     # pure=False: the same item twice is two jobs. A worker that dies costs no try of ours; three of them do.
     future = client.submit(here, job, item, pure=False)
@@ -87,7 +87,7 @@ class _Lost(Exception):
 
 
 async def _result(future: Any, client: Any) -> Any:
-    from distributed.client import FutureCancelledError  # pyright: ignore[reportMissingImports]
+    from distributed.client import FutureCancelledError
 
     try:
         return await future

@@ -15,8 +15,9 @@
       of evals                  self_judging
       of runs                   unknown_run, run_ended, unknown_token, already_decided
       of the service            not_signed_in, not_found
+      of bulk work              bulk_busy
     ProviderError   rate_limited, overloaded, unreachable, timeout, stream_cut, bad_stream, quota, refused,
-                    breaker_open
+                    breaker_open, cluster_lost, worker_died
     LimitHit        named after the limit: steps, dollars, seconds, no_progress, outcome_unknown, budget, rate_limit,
                     switched_off
 

@@ -6,9 +6,10 @@ customers.
 """
 
 import argparse
+import logging
 import sys
 
-from . import acme, models, state
+from . import acme, models, pii, state
 from .errors import PatternsError
 
 DEMO_CUSTOMER = "C-0003"

@@ -14,13 +14,14 @@ from patterns import models, rag, store
 from patterns.course import control
 
 PATTERNS = ("PATTERNS_PROVIDER", "PATTERNS_DATA", "PATTERNS_REDIS_URL", "PATTERNS_TRACES", "PATTERNS_NAMES")
+PATTERNS += ("PATTERNS_CHROMA_URL", "PATTERNS_CHROMA_CLOUD", "PATTERNS_DASK")
 FAST: dict[str, Any] = {"time_to_first_token": 0, "tokens_per_second": 1e6}
 
 
 @pytest.fixture(autouse=True)
 def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for name in list(os.environ):
-        if name.startswith(("OPENAI_", "PATTERNS_MODEL_", "OLLAMA_", "OTEL_")) or name in PATTERNS:
+        if name.startswith(("OPENAI_", "PATTERNS_MODEL_", "OLLAMA_", "OTEL_", "CHROMA_")) or name in PATTERNS:
             monkeypatch.delenv(name)
     monkeypatch.setenv("PATTERNS_STATE", str(tmp_path / "state"))
     # The stand-in keeps dials and log by key, and of the log only the latest requests.

@@ -13,11 +13,7 @@ import asyncio
 import atexit
 import contextlib
 import os
-import re
-import secrets
 import shutil
-import signal
-import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -25,18 +21,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from .. import budgets, models, rag, state
-from ..errors import CallerError
+from .. import budgets, rag, state
 from ..events import new_id
 from ..service import identity
 from . import control
 from .customers import HOURS, Asked, Customer, ask, customers
-from .drilled_service import KEY
+from .drill_process import Service
 
 REST: dict[str, Any] = {"time_to_first_token": 0.05, "tokens_per_second": 2_000}
 PATIENCE, AGAIN = 90.0, 1.0  # seconds for which a customer asks anew when the connection breaks, and how often
 SAMPLE = 0.5  # seconds between two looks at spending and at the provider's log
-START_SECONDS = 60.0
 KILLED = "killed"  # the phase that begins with the end of the service's process
 SUPPORT, CONFIRM = "/api/support", "/api/support/confirm"
 
@@ -203,51 +197,6 @@ class _Day:
             if one.end != "broken" or time.monotonic() > until:
                 return one
             await asyncio.sleep(AGAIN)
-
-
-class Service:
-    """The service in a process of its own, always on the same port."""
-
-    def __init__(self) -> None:
-        self._secret = secrets.token_urlsafe(32)
-        self.keys = identity.Keys([self._secret.encode()])
-        self.url, self._port = "", 0
-        self._process: asyncio.subprocess.Process | None = None
-
-    async def start(self) -> None:
-        """Returns when it listens. Raises CallerError (`not_set_up`) where it does not."""
-        chosen = models.provider()
-        own = {identity.VARIABLE: self._secret, KEY: chosen.key, "PATTERNS_STATE": str(state.folder())}
-        if chosen.name == "standin":
-            own["PATTERNS_STANDIN_URL"] = chosen.base_url
-        log = state.file("service.log")
-        with log.open("a") as errors:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", f"{__package__}.drilled_service", str(self._port),
-                env={**os.environ, **own}, stdout=asyncio.subprocess.PIPE, stderr=errors,
-            )  # fmt: skip
-        assert self._process.stdout is not None
-        async with asyncio.timeout(START_SECONDS):
-            async for line in self._process.stdout:
-                if found := re.search(rb"listens at (http://[\d.]+:(\d+))", line):
-                    self.url, self._port = found[1].decode(), int(found[2])
-                    return
-        said = (log.read_text(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
-        raise CallerError(f"The service did not start: {said}", f"The whole log is {log}.", "not_set_up")
-
-    async def kill(self) -> None:
-        """SIGKILL: nothing is tidied up."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGKILL)
-        await self._process.wait()
-
-    async def stop(self) -> None:
-        if self._process is not None and self._process.returncode is None:
-            self._process.terminate()
-            try:
-                await asyncio.wait_for(self._process.wait(), 10)
-            except TimeoutError:
-                await self.kill()
 
 
 async def charged() -> float:
