@@ -35,6 +35,7 @@ ROWS = {
     "routing": "knn_routing",
     "many streams": "many_streams",
     "sizing": "unit_costs",
+    "load": "load",
     "receipts": "receipts",
     "calls": "calls",
     "injection": "injection",

@@ -40,16 +40,16 @@ async def opened(address: str, job: Job) -> AsyncGenerator[tuple[Job, int], None
         raise CallerError(
             "PATTERNS_DASK is set, and Dask is not installed.", 'Run: pip install "patterns[cluster]"', "not_set_up"
         ) from None
-    client = Client(address, asynchronous=True, timeout=CONNECT_SECONDS, set_as_default=False)
+    client: Any = Client(address, asynchronous=True, timeout=CONNECT_SECONDS, set_as_default=False)
     try:
         try:
             await client
         except (OSError, TimeoutError, ValueError) as error:
             raise _away(address, str(error)) from error
-        threads: int = sum((await client.nthreads()).values())  # pyright: ignore[reportGeneralTypeIssues]
+        threads: int = sum((await client.nthreads()).values())
         if not threads:
             raise _away(address, "it has no worker")
-        _refuse_other_settings(await client.run(settings))  # pyright: ignore[reportGeneralTypeIssues]
+        _refuse_other_settings(await client.run(settings))
         yield partial(_on_cluster, client, address, job), threads
     finally:
         await client.close()
@@ -95,6 +95,8 @@ async def _result(future: Any, client: Any) -> Any:
         if client.status != "running" or future.cancelled():
             raise _Lost from None
         raise
+    except OSError:  # the connection broke while the result came
+        raise _Lost from None
 
 
 def here(job: Job, item: Any) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from . import acme, acme_tools, calls, metrics, models, retrieval, state, store
+from . import acme, acme_tools, calls, metrics, models, retries, retrieval, state, store
 from .chunking import Chunk, sections
 from .errors import CallerError
 from .events import Answer, Document, Event, Handler, Layer, Reset, Status, TextDelta, Turn
@@ -178,11 +178,15 @@ def _open(folder: Path) -> Index:
 
 
 def _charged(index: Index, turn: Turn) -> Embed:
-    """How the index embeds, charged to the turn where that is a call to our provider."""
+    """How the index embeds, charged to the turn where that is a call to our provider, and then tried once more."""
     if index.embed is not calls.embed:
         return index.embed
     user = turn.user
-    return partial(calls.embed, trace_id=turn.trace_id, feature=turn.feature, tenant=user.tenant, user=user.id)
+    charged = partial(calls.embed, trace_id=turn.trace_id, feature=turn.feature, tenant=user.tenant, user=user.id)
+    return lambda texts: retries.once_more(lambda: charged(texts), _again, turn.request_id)
+
+
+_again = retries.Allowance()  # of all searches of this process
 
 
 def _embedding_model() -> str:

@@ -8,13 +8,16 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
+from typing import TypeVar
 
 from . import metrics
 from .errors import ProviderError
 from .events import Event, Handler, Layer, Reset, Status, TextDelta, ToolCall, Turn
 from .waiting import ticking
+
+T = TypeVar("T")
 
 SHARE = 0.1  # of the calls of the last minute may be made again
 LEAST = 3  # and so many in any case: one unlucky request an hour is tried again, too
@@ -101,6 +104,23 @@ def retried(attempts: int = 2, share: float = SHARE, least: int = LEAST) -> Laye
         return handle
 
     return layer
+
+
+async def once_more(call: Callable[[], Awaitable[T]], allowance: Allowance, request_id: str) -> T:
+    """What `call` returns, after a second try where the first fails for the moment and the allowance has room.
+
+    For calls that are no layer, such as the vector of a question.
+    """
+    allowance.called()
+    try:
+        return await call()
+    except ProviderError as error:
+        long = (error.retry_after or 0.0) > MAX_WAIT
+        if not error.transient or long or not allowance.take(request_id):
+            raise
+        metrics.count("retries.made")
+        await asyncio.sleep(wait(1, error.retry_after))
+    return await call()
 
 
 def impatient(seconds: float = SILENCE) -> Layer:

@@ -3,23 +3,12 @@
 There is one Redis a session, on a free port, in a folder of its own, and it is empty for each test.
 """
 
-import os
-import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from engines import ENGINES, Engine, RedisServer
-
-
-def redis_binary() -> str:
-    found = shutil.which("redis-server")
-    if found is None and os.environ.get("CI"):
-        pytest.fail("There is no redis-server. On Debian and Ubuntu: apt install redis-server")
-    if found is None:
-        pytest.skip("needs redis-server (on Debian and Ubuntu: apt install redis-server)")
-    return found
+from engines import ENGINES, Engine, RedisServer, redis_binary
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """The engines that a backend runs on, for the tests of the backend and of budgets. Fixtures: `engine_fixtures.py`."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -8,6 +9,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
 import redis
 
 from patterns import backend, state, store
@@ -15,6 +17,15 @@ from patterns.backend.redis import Redis
 from patterns.backend.sqlite import SQLite
 
 ENGINES = ("sqlite", "redis")
+
+
+def redis_binary() -> str:
+    found = shutil.which("redis-server")
+    if found is None and os.environ.get("CI"):
+        pytest.fail("There is no redis-server. On Debian and Ubuntu: apt install redis-server")
+    if found is None:
+        pytest.skip("needs redis-server (on Debian and Ubuntu: apt install redis-server)")
+    return found
 
 
 class Clock:

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from patterns import acme, complete_assistant, evals, events, metrics, rag, structured_output
+from patterns import acme, complete_assistant, evals, events, ledger, metrics, rag, structured_output
 from patterns.chunking import sections
 from patterns.documents import Article
-from patterns.events import Answer, Document, Event, Handler, TextDelta, Turn, User, stack
+from patterns.events import Answer, Document, Event, Handler, TextDelta, Turn, User, answer, stack
 from patterns.index import Index
 
 Dial = Callable[..., None]
@@ -185,3 +185,12 @@ def test_articles_that_nobody_has_looked_at_for_two_years_are_not_answered_from(
     assert rag.fresh_since() == acme.today() - timedelta(days=730)
     groups = [set(group) for case in evals.load("rag") for group in case.sources]
     assert groups and all(group - outdated for group in groups)
+
+
+async def test_one_refused_vector_costs_no_answer(with_library: Path, turn_dials: Callable[..., None]) -> None:
+    turn_dials(rate_limited=1.0, retry_after=0.0, only_first=1)
+    turn = Turn("What does error E-104 mean?", acme.user("C-0001"))
+    end = await answer(complete_assistant.build("rag"), turn)
+    assert "password" in end.text
+    tried = [(call.tier, call.outcome) for call in ledger.default().calls(trace_id=turn.trace_id)]
+    assert tried[:2] == [("embed", "rate_limited"), ("embed", "done")]

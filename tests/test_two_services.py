@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine_fixtures import redis_binary
-from engines import ENGINES, RedisServer
+from engines import ENGINES, RedisServer, redis_binary
 
 from patterns import backend, budgets, ledger, models, store
 from patterns.cost_control import REQUESTS, SECONDS
