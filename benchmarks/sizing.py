@@ -101,7 +101,7 @@ def page(found: Mapping[str, Any]) -> str:
     lines = [
         "# Sizing",
         "",
-        "Written by `python -m benchmarks.unit_costs --page` from `results/unit_costs.json`. Do not edit it by hand.",
+        "Written by `python -m benchmarks.unit_costs --page` from `unit_costs.json`. Do not edit it by hand.",
         "",
         "How much the assistant needs for 10,000 daily users and for a million. The unit costs are measured. The",
         "assumptions are not: put your own in `benchmarks/sizing.py`. The sizes are arithmetic, and nobody has run a",

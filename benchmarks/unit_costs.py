@@ -1,6 +1,6 @@
 """What one request costs each part, measured: the numbers under `SIZING.md`.
 
-    python -m benchmarks.unit_costs           measure, write results/unit_costs.json (about five minutes)
+    python -m benchmarks.unit_costs           measure, write unit_costs.json (about five minutes)
     python -m benchmarks.unit_costs --page    write SIZING.md from what was measured, with the arithmetic
 
 Costs are CPU time, read from the system for each process by itself, not time on the clock: so they hold on a machine
@@ -28,7 +28,7 @@ from unittest.mock import patch
 from . import measure
 from .measure import Entry
 
-RESULTS = Path(__file__).parent / "results" / "unit_costs.json"
+RESULTS = Path(__file__).parent / "unit_costs.json"
 LIVE, CACHED, STORES, CHUNKS, QUERIES = 24, 60, 400, 8_000, 150  # requests; requests; rounds; vectors; searches
 STREAMS = 100  # open at once
 CUSTOMERS = 12  # who ask in turn, so that nobody meets the limit of requests a minute

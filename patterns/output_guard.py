@@ -175,7 +175,9 @@ class _Screen:
                 self._forget()
                 yield event
             case Partial():
+                counted = list(self.removed)  # what a field holds for now is no part of the answer yet
                 yield Partial(self._clean(event.value))
+                self.removed = counted
             case ConfirmationRequired():
                 yield replace(event, question=self._clean(event.question))
             case Failed():
@@ -225,7 +227,9 @@ class _Screen:
         else:
             before, self.removed = self.removed, []
             text = self._clean(answer.text)
+            gone = list(self.removed)
             output = self._output(answer.output)
+            self.removed = gone
             for one in self.removed or before:
                 metrics.count("safety.removed", kind=one.kind, tenant=self.turn.user.tenant)
             if self.removed or before:

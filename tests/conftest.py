@@ -10,8 +10,12 @@ from typing import Any
 
 import pytest
 
-from patterns import models, rag, store
+from patterns import models, rag, state, store
 from patterns.course import control
+
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    # Two notebooks that run side by side would empty each other's caches.
+    os.environ["PATTERNS_STATE"] = str(state.folder() / worker)
 
 PATTERNS = ("PATTERNS_PROVIDER", "PATTERNS_DATA", "PATTERNS_REDIS_URL", "PATTERNS_TRACES", "PATTERNS_NAMES")
 PATTERNS += ("PATTERNS_CHROMA_URL", "PATTERNS_CHROMA_CLOUD", "PATTERNS_DASK")

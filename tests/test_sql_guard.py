@@ -55,7 +55,7 @@ INSERT INTO orders (id) VALUES ('x')
 REPLACE INTO orders (id) VALUES ('x')
 CREATE TABLE mine AS SELECT * FROM orders
 ALTER TABLE orders ADD COLUMN x
-ATTACH DATABASE '/tmp/x.db' AS x
+ATTACH DATABASE 'other.db' AS x
 DETACH DATABASE main
 PRAGMA table_info(orders)
 PRAGMA query_only = 0
@@ -189,10 +189,10 @@ def test_whatever_runs_tells_nothing_of_others(sql: str) -> None:
     "sql",
     [
         "DELETE FROM orders", "DROP TABLE orders", "CREATE TABLE x (y)", "PRAGMA table_info(orders)",
-        "ATTACH DATABASE '/tmp/attached.db' AS x", "SELECT * FROM sqlite_master", "SELECT randomblob(10)",
+        "ATTACH DATABASE 'attached.db' AS x", "SELECT * FROM sqlite_master", "SELECT randomblob(10)",
         "SELECT load_extension('x')", "SELECT rowid, hex(id) FROM orders", "SELECT * FROM pragma_table_info('orders')",
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n",
-        "VACUUM INTO '/tmp/x.db'",
+        "VACUUM INTO 'other.db'",
     ],
 )  # fmt: skip
 def test_sqlite_itself_refuses(sql: str) -> None:
