@@ -151,6 +151,7 @@ def promise(begins: str) -> capstone.Promise:
 async def closed() -> AsyncIterator[None]:
     yield
     await models.close()
+    await asyncio.sleep(0.1)  # streams that were left close their sockets in the next turns of the loop
 
 
 @pytest.mark.usefixtures("with_library")
