@@ -263,4 +263,4 @@ def _gloss(schema: Schema, root: Schema) -> str:
     for key, part in schema.get("properties", {}).items():
         inner = resolved(part, root)
         parts.append(plainly(inner["const"]) if "const" in inner else f"{humanise(key)} {inner.get('description', '')}")
-    return ". ".join(part for part in parts if part) or next(iter(types(schema)), "")
+    return ". ".join(part for part in parts if part) or types(schema)[0]

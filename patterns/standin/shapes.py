@@ -60,7 +60,7 @@ def types(schema: Schema) -> list[str]:
     named = schema.get("type")
     if isinstance(named, str):
         return [named]
-    if isinstance(named, list):
+    if isinstance(named, list) and named:  # an empty list says nothing
         return [str(one) for one in named]
     for keys, implied in (
         (("properties", "required", "additionalProperties"), "object"),
