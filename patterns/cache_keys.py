@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from . import pii
 from .events import Answer, ConfirmationRequired, Event, ToolCall, ToolResult, Turn, User
 from .models import Provider
+from .person_names import asked
 from .pseudonyms import name_of
 
 
@@ -52,6 +53,7 @@ _PERSONAL = re.compile(
     r"|\b[a-z]{1,3}-?\d{4,}|\d{5,}",
     re.IGNORECASE,
 )
+_NEEDS_A_LOOK = re.compile(r"[@\\%&]|(?:\d\D*){6}")
 # An address, or seven digits and more with what people write between them: a phone, a card, an account.
 _PRIVATE = re.compile(r"\S@\S+\.\w|(?:\d[\s()/.-]{0,3}){6}\d")
 
@@ -83,6 +85,10 @@ def is_private(turn: Turn) -> bool:
 
 @lru_cache(maxsize=4096)
 def _is_private(text: str, names: tuple[str, ...]) -> bool:
+    parts = [part for name in names for part in name.split()]
+    # Most questions have neither six digits nor a sign that an address or an escape needs: they need no closer look.
+    if text.isascii() and not _NEEDS_A_LOOK.search(text) and not any(part in text for part in parts) and not asked():
+        return False
     return _PRIVATE.search(text) is not None or bool(pii.find(text, names=names))
 
 
